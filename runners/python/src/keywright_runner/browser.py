@@ -1,0 +1,239 @@
+"""The one browser of this process and the page that is kept ready in it.
+
+Launches Chromium through Playwright, finds out what it calls itself, and makes contexts
+that look like a browser somebody sits at: no "Headless" in the user agent or the client
+hints. The next context with the defaults and one page in it are made ahead of time.
+The CDP endpoint for hooks is Chromium's own on a loopback port it chose itself, read
+from the file in the profile folder of *our* child, so runners beside us are never mixed up.
+If the process dies here, Playwright's driver sees its pipe close and ends the browser.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, Error, Page, Playwright, async_playwright
+
+from . import processes
+
+BASE_ARGS = (
+    "--disable-blink-features=AutomationControlled",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-sync",
+)
+CLOSE_SECONDS = 5.0
+PORT_FILE_SECONDS = 2.0
+# A secure origin that exists only inside a route: client hints are invisible on about:blank.
+LOOKING_GLASS = "https://looking-glass.invalid/"
+READ_HINTS = """() => navigator.userAgentData && navigator.userAgentData.getHighEntropyValues(
+  ["architecture", "bitness", "model", "platformVersion", "uaFullVersion", "fullVersionList", "wow64", "formFactors"])"""
+
+
+@dataclass(frozen=True)
+class ContextOptions:
+    """What distinguishes one context from another."""
+
+    width: int
+    height: int
+    ignore_https_errors: bool
+    locale: str | None = None
+    timezone: str | None = None
+    proxy: tuple[tuple[str, str], ...] | None = None
+
+
+@dataclass
+class Seat:
+    """A context with its first page."""
+
+    context: BrowserContext
+    page: Page
+    options: ContextOptions
+    dressing: set[asyncio.Task[None]] = field(default_factory=set)
+
+
+class BrowserHost:
+    """The launched browser."""
+
+    def __init__(self, playwright: Playwright, browser: Browser, defaults: ContextOptions) -> None:
+        self._playwright = playwright
+        self._browser = browser
+        self._defaults = defaults
+        self._ready: asyncio.Task[Seat] | None = None
+        self.version = browser.version
+        self.user_agent = ""
+        self.cdp_url: str | None = None
+        self._identity: dict[str, Any] = {}
+
+    @classmethod
+    async def launch(cls, spec: dict[str, Any]) -> BrowserHost:
+        """Launch as a `warm` message says. Raises whatever Playwright raises."""
+        width, height = int(spec["width"]), int(spec["height"])
+        playwright = await async_playwright().start()
+        browser = await playwright.chromium.launch(
+            executable_path=spec["executablePath"],
+            headless=bool(spec.get("headless", True)),
+            chromium_sandbox=bool(spec.get("sandbox", True)),
+            args=[*BASE_ARGS, f"--window-size={width},{height}", "--remote-debugging-port=0", *spec.get("args", [])],
+            handle_sigint=False,
+            handle_sigterm=False,
+            handle_sighup=False,
+        )
+        host = cls(playwright, browser, ContextOptions(width, height, bool(spec.get("ignoreHttpsErrors", False))))
+        host.cdp_url = await _own_cdp_url()
+        await host._learn_identity()
+        return host
+
+    def connected(self) -> bool:
+        """Whether the browser is alive."""
+        return self._browser.is_connected()
+
+    def contexts(self) -> list[BrowserContext]:
+        """Every context that is open, the prepared one included."""
+        return self._browser.contexts
+
+    def default_options(self) -> ContextOptions:
+        """What the prepared page is made with."""
+        return self._defaults
+
+    def prepare(self) -> None:
+        """Begin to make the next context and page with the defaults."""
+        if self._ready is None and self.connected():
+            self._ready = asyncio.create_task(self._make(self._defaults), name="kw-prepare")
+
+    async def take(self, options: ContextOptions) -> Seat:
+        """A fresh context and page: the prepared one when the options fit, else new ones."""
+        if self._ready is not None and options == self._defaults:
+            ready, self._ready = self._ready, None
+            try:
+                seat = await ready
+                if not seat.page.is_closed():
+                    return seat
+            except Error:
+                pass  # the browser may still be able to make another
+        return await self._make(options)
+
+    async def prepared(self) -> Seat | None:
+        """The prepared seat, once it is complete."""
+        try:
+            return await self._ready if self._ready is not None else None
+        except Error:
+            return None
+
+    async def close(self) -> None:
+        """Close the browser and Playwright in order."""
+        if self._ready is not None:
+            self._ready.cancel()
+        await self._browser.close()
+        await self._playwright.stop()
+
+    async def _make(self, options: ContextOptions) -> Seat:
+        context = await self._browser.new_context(
+            viewport={"width": options.width, "height": options.height},
+            user_agent=self.user_agent,
+            ignore_https_errors=options.ignore_https_errors,
+            locale=options.locale,
+            timezone_id=options.timezone,
+            proxy=dict(options.proxy) if options.proxy else None,  # type: ignore[arg-type]
+        )
+        page = await context.new_page()
+        await self._dress(context, page)
+        seat = Seat(context, page, options)
+
+        def dress_later(other: Page) -> None:
+            task = asyncio.create_task(self._dress(context, other), name="kw-dress")
+            seat.dressing.add(task)
+            task.add_done_callback(seat.dressing.discard)
+
+        context.on("page", dress_later)
+        return seat
+
+    async def _dress(self, context: BrowserContext, page: Page) -> None:
+        """Give a page client hints without "Headless"."""
+        if not self._identity:
+            return
+        try:
+            session = await context.new_cdp_session(page)
+            await session.send("Emulation.setUserAgentOverride", self._identity)
+        except Error:
+            pass  # the page closed meanwhile
+
+    async def _learn_identity(self) -> None:
+        session = await self._browser.new_browser_cdp_session()
+        version = await session.send("Browser.getVersion")
+        await session.detach()
+        self.user_agent = version["userAgent"].replace("Headless", "")
+        context = await self._browser.new_context(user_agent=self.user_agent)
+        try:
+            page = await context.new_page()
+            await page.route("**/*", lambda route: route.fulfill(body="", content_type="text/html"))
+            await page.goto(LOOKING_GLASS)
+            hints = await page.evaluate(READ_HINTS)
+        finally:
+            await context.close()
+        if hints:
+            self._identity = {"userAgent": self.user_agent, "userAgentMetadata": _honest_hints(hints)}
+
+
+def _honest_hints(hints: dict[str, Any]) -> dict[str, Any]:
+    """The browser's own client hints, as CDP wants them, without the headless brand."""
+    metadata: dict[str, Any] = {
+        "fullVersion": hints.get("uaFullVersion", ""),
+        "platform": hints.get("platform", ""),
+        "platformVersion": hints.get("platformVersion", ""),
+        "architecture": hints.get("architecture", ""),
+        "model": hints.get("model", ""),
+        "mobile": bool(hints.get("mobile", False)),
+        "bitness": hints.get("bitness", ""),
+        "wow64": bool(hints.get("wow64", False)),
+        "formFactors": hints.get("formFactors", []),
+    }
+    for key in ("brands", "fullVersionList"):
+        metadata[key] = [item for item in hints.get(key, []) if "Headless" not in item["brand"]]
+    return metadata
+
+
+async def _own_cdp_url() -> str | None:
+    """The websocket url of the browser below this process, or None if it never says."""
+    deadline = asyncio.get_running_loop().time() + PORT_FILE_SECONDS
+    while asyncio.get_running_loop().time() < deadline:
+        for pid in processes.descendants(os.getpid()):
+            folder = _profile_of(pid)
+            if folder is None:
+                continue
+            try:
+                port, path = (folder / "DevToolsActivePort").read_text().split("\n")[:2]
+            except (OSError, ValueError):
+                continue
+            return f"ws://127.0.0.1:{int(port)}{path}"
+        await asyncio.sleep(0.02)  # Chromium writes the file right after it starts to listen
+    return None
+
+
+def _profile_of(pid: int) -> Path | None:
+    """The profile folder of a browser process; None for every other process."""
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+    except OSError:
+        return None
+    if any(argument.startswith("--type=") for argument in arguments):
+        return None
+    folders = [argument.partition("=")[2] for argument in arguments if argument.startswith("--user-data-dir=")]
+    return Path(folders[0]) if folders else None
+
+
+async def within(seconds: float, action: Callable[[], Awaitable[Any]]) -> bool:
+    """Whether a closing action ended well in time."""
+    try:
+        await asyncio.wait_for(action(), seconds)
+    except (Error, asyncio.TimeoutError):
+        return False
+    return True
