@@ -16,6 +16,7 @@ const ACTIONS = {
   expire: (state, { username }) => ({ expired: state.expire(username) }),
   delay: (state, { path, ms }) => state.setDelay(path, ms),
   "login-faults": (state, { next, every, username }) => state.addLoginFault({ next, every, username }),
+  secrets: (state, { username }) => ({ sessions: state.secretsOf(username) }),
   hold: (state, { path }) => state.hold(path),
   release: (state, { path }) => state.releaseHold(path),
 };

@@ -100,6 +100,13 @@ export class SiteState {
     return ended;
   }
 
+  /** What a test must find nowhere: the secrets of a user's sessions, dead ones included. */
+  secretsOf(username) {
+    return [...this.sessions.values()]
+      .filter((session) => session.username === username)
+      .map(({ id, localToken, sessionToken, deviceToken }) => ({ cookie: id, localToken, sessionToken, deviceToken }));
+  }
+
   // --- faults ---------------------------------------------------------------------------------------------------
 
   /** `next`: the next n logins answer 500. `every`: every n-th does. Either for one user or for all. */

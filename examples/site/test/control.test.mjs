@@ -61,6 +61,16 @@ test("a user can be added and given another password", async (t) => {
   assert.equal((await (await visitor.me(await visitor.grants())).json()).name, "Eve <b>");
 });
 
+test("the secrets of a user's sessions can be asked for", async (t) => {
+  const site = await startSite(t);
+  const visitor = new Visitor(site);
+  await visitor.login("ada", "lovelace-1815");
+  const { localToken, sessionToken, deviceToken } = await visitor.grants();
+  const cookie = visitor.jar.get("shop_session");
+  const { body } = await control(site, "secrets", { username: "ada" });
+  assert.deepEqual(body, { sessions: [{ cookie, localToken, sessionToken, deviceToken }] });
+});
+
 test("the controls refuse a page's script and what comes through the proxy", async (t) => {
   const site = await startSite(t, "--proxy-port", "0");
   const headers = { "sec-fetch-site": "same-origin" };
