@@ -1,0 +1,174 @@
+-- Times are microseconds since the Unix epoch, UTC. Columns named *_sealed hold ciphertext that opens only in its own row and column.
+-- Every enumeration is checked here as well as in the code, so that a row that makes no sense cannot be written.
+
+CREATE TABLE workspaces (
+    id            TEXT PRIMARY KEY,
+    data_key      BLOB NOT NULL,          -- the workspace's data key, wrapped by the master key
+    created_at    INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE api_keys (
+    id            TEXT PRIMARY KEY,
+    workspace_id  TEXT NOT NULL REFERENCES workspaces (id),
+    name          TEXT NOT NULL,
+    hash          BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),  -- SHA-256; the key itself is never stored
+    created_at    INTEGER NOT NULL,
+    revoked_at    INTEGER
+) STRICT;
+
+CREATE TABLE projects (
+    id                TEXT PRIMARY KEY,
+    workspace_id      TEXT NOT NULL REFERENCES workspaces (id),
+    name              TEXT NOT NULL,
+    active_deployment TEXT,               -- null until a first deployment is ready
+    max_concurrent    INTEGER NOT NULL DEFAULT 1 CHECK (max_concurrent >= 1),  -- of the active deployment
+    created_at        INTEGER NOT NULL,
+    UNIQUE (workspace_id, name)
+) STRICT;
+
+CREATE TABLE deployments (
+    id            TEXT PRIMARY KEY,
+    workspace_id  TEXT NOT NULL REFERENCES workspaces (id),
+    project_id    TEXT NOT NULL REFERENCES projects (id),
+    status        TEXT NOT NULL CHECK (status IN ('building', 'ready', 'failed')),
+    built         TEXT,                   -- JSON of what the build found out
+    problems      TEXT NOT NULL DEFAULT '[]',
+    digest        TEXT NOT NULL,
+    size_bytes    INTEGER NOT NULL,
+    created_at    INTEGER NOT NULL,
+    finished_at   INTEGER,
+    CHECK ((status = 'building') = (finished_at IS NULL)),
+    CHECK ((status = 'ready') = (built IS NOT NULL))
+) STRICT;
+CREATE INDEX deployments_building ON deployments (created_at) WHERE status = 'building';
+CREATE INDEX deployments_of_project ON deployments (project_id, created_at);
+
+CREATE TABLE auth_sessions (
+    key               TEXT PRIMARY KEY,
+    workspace_id      TEXT NOT NULL REFERENCES workspaces (id),
+    project_id        TEXT NOT NULL REFERENCES projects (id),
+    id                TEXT NOT NULL,
+    kind              TEXT NOT NULL CHECK (kind IN ('credentials', 'runtime')),
+    status            TEXT NOT NULL CHECK (status IN ('pending', 'ready', 'expired')),
+    generation        INTEGER NOT NULL DEFAULT 0 CHECK (generation >= 0),
+    parameters_sealed BLOB,
+    proxy_sealed      BLOB,
+    state_sealed      BLOB,
+    created_at        INTEGER NOT NULL,
+    updated_at        INTEGER NOT NULL,
+    UNIQUE (project_id, id),
+    CHECK (status <> 'ready' OR state_sealed IS NOT NULL),           -- READY always has a state
+    CHECK ((generation > 0) = (state_sealed IS NOT NULL)),
+    CHECK (kind <> 'runtime' OR parameters_sealed IS NULL)           -- a RUNTIME input is never kept
+) STRICT;
+
+CREATE TABLE runs (
+    seq               INTEGER PRIMARY KEY AUTOINCREMENT,   -- order of acceptance
+    id                TEXT NOT NULL UNIQUE,
+    workspace_id      TEXT NOT NULL REFERENCES workspaces (id),
+    project_id        TEXT NOT NULL REFERENCES projects (id),
+    deployment_id     TEXT,                                -- set when it is first taken
+    kind              TEXT NOT NULL CHECK (kind IN ('api', 'create', 'update', 'validate')),
+    api               TEXT,
+    needs_session     INTEGER NOT NULL CHECK (needs_session IN (0, 1)),
+    may_recreate      INTEGER NOT NULL CHECK (may_recreate IN (0, 1)),
+    create_attempts   INTEGER NOT NULL,
+    check_attempts    INTEGER NOT NULL,
+    api_attempts      INTEGER NOT NULL,
+    timeout_s         INTEGER NOT NULL,
+    session_timeout_s INTEGER NOT NULL,
+    trace             INTEGER NOT NULL CHECK (trace IN (0, 1)),
+    session_trace     INTEGER NOT NULL CHECK (session_trace IN (0, 1)),
+    session_key       TEXT,                                -- no foreign key: a deleted session leaves its runs behind
+    session_id        TEXT,
+    session_ephemeral INTEGER NOT NULL DEFAULT 0 CHECK (session_ephemeral IN (0, 1)),
+    parameters_sealed BLOB,
+    input_sealed      BLOB,                                -- of a login; gone when the run has ended
+    proxy_sealed      BLOB,
+    sink_sealed       BLOB,
+    candidate_sealed  BLOB,                                -- captured by a login, not checked yet
+    result_sealed     BLOB,
+    state             TEXT NOT NULL CHECK (state IN ('pending', 'started', 'completed', 'failed', 'canceled')),
+    stage             TEXT CHECK (stage IN ('check', 'create', 'post-check', 'api')),
+    used              INTEGER NOT NULL DEFAULT 0,
+    lost_in_row       INTEGER NOT NULL DEFAULT 0,
+    saw_user_fault    INTEGER NOT NULL DEFAULT 0,
+    outcome           TEXT,                                -- JSON of the failure or the reason
+    attempts          INTEGER NOT NULL DEFAULT 0,          -- attempts begun, over all stages
+    holds_session     INTEGER NOT NULL CHECK (holds_session IN (0, 1)),  -- it wants its session alone, or has it
+    owner             TEXT,                                -- the worker that has claimed it
+    epoch             INTEGER NOT NULL DEFAULT 0,          -- raised by every claim and by a cancellation
+    created_at        INTEGER NOT NULL,
+    started_at        INTEGER,
+    ended_at          INTEGER,
+    CHECK ((kind = 'api') = (api IS NOT NULL)),
+    CHECK (needs_session = 0 OR session_key IS NOT NULL),
+    CHECK ((state = 'started') = (stage IS NOT NULL)),
+    CHECK ((state IN ('completed', 'failed', 'canceled')) = (ended_at IS NOT NULL)),
+    CHECK ((state IN ('failed', 'canceled')) = (outcome IS NOT NULL)),
+    CHECK (ended_at IS NULL OR (owner IS NULL AND input_sealed IS NULL AND candidate_sealed IS NULL AND holds_session = 0))
+) STRICT;
+CREATE INDEX runs_claimable ON runs (seq) WHERE ended_at IS NULL AND owner IS NULL;
+CREATE INDEX runs_owned ON runs (project_id) WHERE owner IS NOT NULL;
+CREATE INDEX runs_of_session ON runs (session_key, seq) WHERE ended_at IS NULL;
+-- Single flight: never two owners of one session, whatever the code does.
+CREATE UNIQUE INDEX runs_one_owner_of_session ON runs (session_key) WHERE owner IS NOT NULL AND holds_session = 1;
+
+CREATE TABLE operations (
+    id            TEXT PRIMARY KEY,
+    project_id    TEXT NOT NULL REFERENCES projects (id),
+    kind          TEXT NOT NULL CHECK (kind IN ('create', 'update', 'validate')),
+    session_id    TEXT NOT NULL,
+    run_id        TEXT NOT NULL UNIQUE REFERENCES runs (id),
+    created_at    INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE attempts (
+    run_id        TEXT NOT NULL REFERENCES runs (id),
+    number        INTEGER NOT NULL CHECK (number >= 1),
+    stage         TEXT NOT NULL CHECK (stage IN ('check', 'create', 'post-check', 'api')),
+    epoch         INTEGER NOT NULL,
+    outcome       TEXT CHECK (outcome IN ('succeeded', 'failed', 'aborted')),
+    failure       TEXT,                                    -- JSON of why it failed
+    log_blob      TEXT,
+    trace         TEXT NOT NULL DEFAULT 'none' CHECK (trace IN ('none', 'pending', 'stored', 'dropped')),
+    trace_note    TEXT,                                    -- the blob's key, or why it was dropped
+    started_at    INTEGER NOT NULL,
+    ended_at      INTEGER,
+    PRIMARY KEY (run_id, number),
+    CHECK ((ended_at IS NULL) = (outcome IS NULL)),
+    CHECK (outcome IS NULL OR (outcome = 'failed') = (failure IS NOT NULL)),
+    CHECK ((trace IN ('stored', 'dropped')) = (trace_note IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+-- At most one attempt of a run is under way, and at most one API attempt of it succeeded.
+CREATE UNIQUE INDEX attempts_one_open ON attempts (run_id) WHERE ended_at IS NULL;
+CREATE UNIQUE INDEX attempts_one_success ON attempts (run_id) WHERE stage = 'api' AND outcome = 'succeeded';
+CREATE INDEX attempts_pending_trace ON attempts (run_id) WHERE trace = 'pending';
+
+CREATE TABLE idempotency_keys (
+    workspace_id  TEXT NOT NULL REFERENCES workspaces (id),
+    key           TEXT NOT NULL,
+    fingerprint   BLOB NOT NULL,
+    run_id        TEXT NOT NULL,
+    operation_id  TEXT,
+    created_at    INTEGER NOT NULL,
+    PRIMARY KEY (workspace_id, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE key_values (
+    project_id    TEXT NOT NULL REFERENCES projects (id),
+    key           TEXT NOT NULL,
+    value_sealed  BLOB NOT NULL,
+    PRIMARY KEY (project_id, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE files (
+    id            TEXT PRIMARY KEY,
+    workspace_id  TEXT NOT NULL REFERENCES workspaces (id),
+    project_id    TEXT NOT NULL REFERENCES projects (id),
+    name          TEXT NOT NULL,
+    content_type  TEXT,
+    size_bytes    INTEGER NOT NULL,
+    blob          TEXT NOT NULL,
+    created_at    INTEGER NOT NULL
+) STRICT;
