@@ -45,6 +45,8 @@ pub struct AttemptOrder {
     pub state: Option<Secret<Value>>,
     /// What the session was made from, for user code that asks; absent when it may not know.
     pub auth_parameters: Option<Secret<Value>>,
+    /// Texts that must not appear in this attempt's log, error or trace: credentials, cookies, tokens, passwords.
+    pub masked: Secret<Vec<String>>,
     /// Which browser.
     pub browser: BrowserChoice,
     /// Whether the slot may serve another attempt.
