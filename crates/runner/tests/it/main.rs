@@ -1,0 +1,3 @@
+//! The runner crate's tests against real parts: real runners, real browsers, real archives.
+
+mod mask;
