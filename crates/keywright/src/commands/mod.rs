@@ -1,0 +1,6 @@
+//! The commands of the CLI, one a file.
+
+pub(crate) mod deploy;
+pub(crate) mod keys;
+mod pack;
+pub(crate) mod setup;

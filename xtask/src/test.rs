@@ -1,0 +1,42 @@
+//! Every suite, in the order in which a failure says most: the arrows and the tidy rules, Rust, the example site, both
+//! runners, and the published client against the real server.
+
+use std::path::Path;
+
+use crate::command::{program, root, run};
+use crate::machine::{Profile, build, install_nextest, install_packages, npm_ci, python_environment, runtime_dir};
+
+/// Runs all suites, or only the Rust tests that `filter` selects.
+pub(crate) fn test(filter: &[String]) -> anyhow::Result<()> {
+    install_packages()?;
+    install_nextest()?;
+    npm_ci("runners/node")?;
+    let runner_python = python_environment("runner", &root().join("runners/python/requirements-test.txt"))?;
+    let binary = build(Profile::Test)?;
+
+    if filter.is_empty() {
+        let clippy = ["clippy", "--locked", "--workspace", "--all-targets", "--features", "keywright/failpoints", "--", "-D", "warnings"];
+        run(program("cargo").args(clippy))?;
+    }
+    let nextest = ["nextest", "run", "--locked", "--workspace", "--features", "keywright/failpoints"];
+    run(program("cargo").args(nextest).args(filter).env("KEYWRIGHT_TEST_RUNTIME_DIR", runtime_dir()))?;
+    if !filter.is_empty() {
+        return Ok(());
+    }
+
+    run(program("npm").arg("test").current_dir(root().join("examples/site")))?;
+    run(program("npm").arg("test").current_dir(root().join("runners/node")))?;
+    run(program(&runner_python).args(["-m", "pytest"]).current_dir(root().join("runners/python")))?;
+    client(&binary)
+}
+
+/// The published Python client against the real server, the real site and real browsers.
+fn client(binary: &Path) -> anyhow::Result<()> {
+    let folder = root().join("tests/client");
+    let python = python_environment("client", &folder.join("requirements.txt"))?;
+    run(program(python)
+        .args(["-m", "pytest", "-q"])
+        .env("KEYWRIGHT_BINARY", binary)
+        .env("KEYWRIGHT_TEST_RUNTIME_DIR", runtime_dir())
+        .current_dir(folder))
+}
