@@ -27,13 +27,13 @@ pub(crate) fn test(filter: &[String]) -> anyhow::Result<()> {
     run(program("npm").arg("test").current_dir(root().join("examples/site")))?;
     run(program("npm").arg("test").current_dir(root().join("runners/node")))?;
     run(program(&runner_python).args(["-m", "pytest"]).current_dir(root().join("runners/python")))?;
-    client(&binary)
+    end_to_end(&binary)
 }
 
 /// The published Python client against the real server, the real site and real browsers.
-fn client(binary: &Path) -> anyhow::Result<()> {
-    let folder = root().join("tests/client");
-    let python = python_environment("client", &folder.join("requirements.txt"))?;
+fn end_to_end(binary: &Path) -> anyhow::Result<()> {
+    let folder = root().join("tests/e2e");
+    let python = python_environment("e2e", &folder.join("requirements.txt"))?;
     run(program(python)
         .args(["-m", "pytest", "-q"])
         .env("KEYWRIGHT_BINARY", binary)

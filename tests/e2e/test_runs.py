@@ -1,0 +1,177 @@
+"""Runs: how user code can end, in both languages, and what the caller is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.processes import wait_until_none_mention
+from harness.server import Server
+from harness.site import Site
+
+BOTH = pytest.mark.parametrize("project", ["unruly-ts", "unruly-py"])
+
+
+def failure(result: dict[str, Any]) -> tuple[str, str, str, int]:
+    assert result["status"] == "failed", result
+    error = result["error"]
+    assert (error["category"], error["retirable"]) == ("execution", False), result
+    last = error["details"]["last_error"]
+    return error["code"], last["code"], last["category"], error["details"]["attempts_count"]
+
+
+def once(server: Server, project: str, api: str, **parameters: Any) -> dict[str, Any]:
+    return server.run(project, api, parameters=parameters, retry={"maximumAttempts": 1})
+
+
+@BOTH
+def test_every_json_value_comes_back(server: Server, project: str) -> None:
+    for value in (None, True, 0, -1.5, "ä😀\u2028", [], {"deep": [{"er": None}]}, "x" * 100_000):
+        result = server.run(project, "echo", parameters={"value": value})
+        assert result["status"] == "completed", result
+        assert result.get("result") == value
+
+
+@BOTH
+def test_nested_and_dashed_names_are_apis(server: Server, project: str) -> None:
+    assert server.run(project, "nested/deep-er/dashed-name")["status"] == "completed"
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("api", "parameters", "cause", "category"),
+    [
+        ("throws", {}, "script-execution-exception", "execution"),
+        ("exits", {}, "script-process-crashed", "infrastructure"),
+        ("killed", {}, "script-process-crashed", "infrastructure"),
+        ("big-result", {}, "result-too-big-error", "execution"),
+        ("bad-result", {"kind": "nan"}, "script-no-valid-output-received", "execution"),
+        ("bad-result", {"kind": "infinity"}, "script-no-valid-output-received", "execution"),
+        ("bad-result", {"kind": "surrogate"}, "script-no-valid-output-received", "execution"),
+        ("bad-key", {}, "script-execution-exception", "execution"),
+        ("closes-browser", {}, "script-execution-exception", "execution"),
+    ],
+)
+def test_user_code_that_fails_is_told_apart(
+    server: Server, project: str, api: str, parameters: dict[str, Any], cause: str, category: str
+) -> None:
+    assert failure(once(server, project, api, **parameters)) == ("api-attempts-failed", cause, category, 1)
+
+
+@BOTH
+@pytest.mark.parametrize("api", ["hangs", "sync-loop"])
+def test_user_code_that_hangs_is_killed(server: Server, project: str, api: str) -> None:
+    result = server.run(project, api, requestTimeout=2, retry={"maximumAttempts": 1})
+    assert failure(result) == ("api-attempts-failed", "script-timeout", "execution", 1)
+
+
+@BOTH
+def test_attempts_are_a_total(server: Server, project: str) -> None:
+    result = server.run(project, "throws", retry={"maximumAttempts": 3})
+    assert failure(result)[3] == 3
+    assert [attempt["number"] for attempt in server.attempts(project, result["runId"])] == [1, 2, 3]
+
+
+@BOTH
+def test_a_later_attempt_can_succeed(server: Server, project: str) -> None:
+    parameters = {"key": f"flaky-{project}", "succeedsAt": 2}
+    result = server.run(project, "flaky", parameters=parameters, retry={"maximumAttempts": 3})
+    assert result["result"] == {"attempt": 2}
+    assert [attempt["status"] for attempt in server.attempts(project, result["runId"])] == ["failed", "succeeded"]
+
+
+@BOTH
+def test_what_must_not_be_tried_again_is_not(server: Server, project: str) -> None:
+    assert failure(server.run(project, "non-retryable", retry={"maximumAttempts": 3}))[3] == 1
+
+
+@BOTH
+def test_asking_for_more_time_resets_the_timeout(server: Server, project: str) -> None:
+    result = server.run(project, "extends-timeout", parameters={"seconds": 5}, requestTimeout=3, retry={"maximumAttempts": 1})
+    assert result["result"] == "in time"
+
+
+@BOTH
+def test_extended_payloads_are_reported_on_success_only(server: Server, project: str) -> None:
+    result = server.run(project, "extends-payload")
+    assert [payload["api"] for payload in result["extendedPayloads"]] == ["echo", "nested/deep-er/dashed-name", "echo"]
+    failed = once(server, project, "extends-payload", fails=True)
+    assert "extendedPayloads" not in failed
+
+
+@BOTH
+def test_nothing_of_an_attempt_reaches_the_next(server: Server, site: Site, project: str) -> None:
+    first = server.run(project, "leftovers", parameters={"visit": f"{site.url}/login"})
+    second = server.run(project, "leftovers", parameters={"visit": f"{site.url}/login"})
+    assert first["status"] == second["status"] == "completed"
+    assert (second["result"]["cookies"], second["result"]["stored"]) == (0, 0)
+    assert second["result"]["pages"] == 1
+
+
+@BOTH
+def test_what_user_code_leaves_behind_is_gone(server: Server, project: str) -> None:
+    mark = f"keywright-left-behind-{project}"
+    assert server.run(project, "leaks", parameters={"mark": mark})["status"] == "completed"
+    # The child outlives its attempt only as long as its slot; closing the slot's namespace ends it.
+    assert wait_until_none_mention(mark, 10) == []
+
+
+@BOTH
+def test_what_is_printed_is_the_attempts_log(server: Server, project: str) -> None:
+    result = server.run(project, "prints-kinds")
+    lines = server.log(project, result["runId"], 1)
+    assert lines and all({"timestamp", "level", "stream", "message"} <= set(line) for line in lines)
+
+
+def test_what_a_page_sees_is_an_ordinary_browser(server: Server, site: Site) -> None:
+    seen = server.run("unruly-ts", "what-the-page-sees", parameters={"visit": f"{site.url}/login"})["result"]
+    assert "Headless" not in str(seen)
+    assert seen["webdriver"] is False
+
+
+@BOTH
+def test_user_code_is_told_about_its_run(server: Server, project: str) -> None:
+    result = server.run(project, "context-info")
+    told = {key.lower().replace("_", ""): value for key, value in result["result"].items()}
+    assert told["runid"] == result["runId"]
+    assert told["jobid"] is None and told["jobrunid"] is None
+
+
+@BOTH
+def test_the_setup_hook_runs_first(server: Server, project: str) -> None:
+    seen = {key.lower().replace("_", ""): value for key, value in server.run(project, "hook-seen", parameters={"a": 1})["result"].items()}
+    assert seen["cdpurl"].startswith("ws://127.0.0.1:")
+    assert seen["apiname"] == "api/hook-seen"
+    assert seen["apiparameters"] == {"a": 1}
+
+
+def test_a_canceled_run_is_dead_and_stays_canceled(server: Server) -> None:
+    run = server.start_run("unruly-ts", "hangs")
+    wait_for_status(server, "unruly-ts", run, "started")
+    response = server.http.post(f"/projects/unruly-ts/run/{run}/cancel")
+    assert response.status_code == 200, response.text
+    result = server.run_result("unruly-ts", run)
+    assert (result["status"], result["reason"]["type"]) == ("canceled", "cancelled-user-action")
+    assert server.http.post(f"/projects/unruly-ts/run/{run}/cancel").status_code == 200
+    assert server.run_result("unruly-ts", run) == result
+
+
+def test_the_same_idempotency_key_is_the_same_run(server: Server) -> None:
+    body = {"api": "echo", "parameters": {"value": 1}}
+    path = "/projects/unruly-ts/run/start"
+    first = server.post(path, body, **{"idempotency-key": "one-run"})
+    second = server.post(path, body, **{"idempotency-key": "one-run"})
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json()["runId"] == second.json()["runId"]
+    other = server.post(path, {**body, "parameters": {"value": 2}}, **{"idempotency-key": "one-run"})
+    assert (other.status_code, other.json()["code"]) == (400, "bad-request")
+
+
+def wait_for_status(server: Server, project: str, run: str, status: str) -> None:
+    import time
+
+    deadline = time.monotonic() + 60
+    while server.http.get(f"/projects/{project}/run/{run}/result").json()["status"] != status:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
