@@ -15,7 +15,7 @@ pub trait Entropy: std::fmt::Debug + Send + Sync {
     fn fill(&self, buffer: &mut [u8]);
 }
 
-impl dyn Entropy {
+impl dyn Entropy + '_ {
     /// `N` fresh bytes.
     #[must_use]
     pub fn bytes<const N: usize>(&self) -> [u8; N] {

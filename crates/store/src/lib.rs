@@ -7,6 +7,7 @@
 mod ambient;
 mod blobs;
 mod error;
+mod links;
 mod port;
 mod signals;
 pub mod sqlite;
@@ -15,6 +16,7 @@ mod vault;
 pub use ambient::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use blobs::{BlobError, BlobKey, Blobs};
 pub use error::StoreError;
+pub use links::FileLinks;
 pub use port::attempts::{AttemptClose, AttemptOutcome, AttemptRecord, Attempts, TraceStatus};
 pub use port::auth_sessions::{AuthSession, AuthSessions, SessionSecrets};
 pub use port::deployments::{BuiltDeployment, Deployment, Deployments, NewDeployment};

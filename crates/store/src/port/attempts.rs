@@ -67,6 +67,10 @@ pub trait Attempts {
     /// The attempts of a run of this project, in order; nothing if there is no such run.
     async fn list_attempts(&self, project: &ProjectId, run: &RunId) -> Result<Option<Vec<AttemptRecord>>, StoreError>;
 
+    /// Says where an attempt's log lies, when that was not said as it was closed: a canceled attempt is closed before it has
+    /// stopped writing.
+    async fn file_log(&self, run: &RunId, number: AttemptNumber, blob: String) -> Result<(), StoreError>;
+
     /// Says where an attempt's trace ended up.
     async fn file_trace(&self, run: &RunId, number: AttemptNumber, trace: TraceStatus) -> Result<(), StoreError>;
 

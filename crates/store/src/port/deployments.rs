@@ -88,8 +88,9 @@ pub trait Deployments {
     /// The deployments that wait for a build, oldest first.
     async fn list_building(&self) -> Result<Vec<Deployment>, StoreError>;
 
-    /// Ends a build well and activates the deployment. Work that is under way stays on its own deployment. When its settings
-    /// switch access over the API off, unfinished runs of APIs are canceled with that reason in the same transaction.
+    /// Ends a build well and activates the deployment, unless a later upload is active already. Work that is under way stays
+    /// on its own deployment. When the settings that are now active switch access over the API off, unfinished runs of APIs
+    /// are canceled with that reason in the same transaction.
     async fn finish_build(&self, id: &DeploymentId, built: BuiltDeployment, now: Timestamp) -> Result<(), StoreError>;
 
     /// Ends a build badly. The active deployment stays what it was.
@@ -104,7 +105,8 @@ pub trait Deployments {
     /// The newest deployments of a project, newest first, at most `limit`.
     async fn list_deployments(&self, project: &ProjectId, limit: u32) -> Result<Vec<Deployment>, StoreError>;
 
-    /// Makes a ready deployment the active one. Returns it, or nothing if it is not ready or not of this project.
+    /// Makes a ready deployment the active one, with the same consequences for unfinished runs as [`Self::finish_build`].
+    /// Returns it, or nothing if it is not ready or not of this project.
     async fn activate_deployment(
         &self,
         project: &ProjectId,

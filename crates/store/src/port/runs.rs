@@ -216,7 +216,8 @@ pub enum CommitOutcome {
     Committed,
     /// The run is not this claim's any more: canceled, or taken by another. Nothing was changed.
     Stale,
-    /// The candidate could not become the session's, because the session was deleted. Nothing was changed.
+    /// The session was deleted, so nothing can be kept for it and it cannot be called ready
+    /// ([`Effect::KeepCandidate`], [`Effect::AdoptCandidate`], [`Effect::MarkReady`]). Nothing was changed.
     SessionGone,
 }
 
@@ -261,7 +262,8 @@ pub trait Runs {
     /// now, or nothing if there is no such run.
     async fn cancel_run(&self, project: &ProjectId, id: &RunId, reason: RunReason, now: Timestamp) -> Result<Option<RunOutput>, StoreError>;
 
-    /// Cancels the runs that have waited for their session, behind other runs, for longer than their own timeout. Returns how
-    /// many, at most `limit`.
+    /// Cancels the runs that another run has kept from their session for longer than their own timeout: one and the same
+    /// claim has held the session that long since they were accepted. Time spent in a queue that moves, or waiting for the
+    /// project's concurrency, does not count. Returns how many, at most `limit`.
     async fn cancel_locked_out(&self, limit: u32, now: Timestamp) -> Result<u64, StoreError>;
 }

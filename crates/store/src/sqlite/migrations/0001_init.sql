@@ -23,30 +23,33 @@ CREATE TABLE projects (
     active_deployment TEXT,               -- null until a first deployment is ready
     max_concurrent    INTEGER NOT NULL DEFAULT 1 CHECK (max_concurrent >= 1),  -- of the active deployment
     created_at        INTEGER NOT NULL,
-    UNIQUE (workspace_id, name)
+    UNIQUE (workspace_id, name),
+    UNIQUE (id, workspace_id)             -- what belongs to a project names its workspace too, and the two must agree
 ) STRICT;
 
 CREATE TABLE deployments (
-    id            TEXT PRIMARY KEY,
-    workspace_id  TEXT NOT NULL REFERENCES workspaces (id),
-    project_id    TEXT NOT NULL REFERENCES projects (id),
+    seq           INTEGER PRIMARY KEY AUTOINCREMENT,   -- order of upload
+    id            TEXT NOT NULL UNIQUE,
+    workspace_id  TEXT NOT NULL,
+    project_id    TEXT NOT NULL,
     status        TEXT NOT NULL CHECK (status IN ('building', 'ready', 'failed')),
-    built         TEXT,                   -- JSON of what the build found out
+    built_sealed  BLOB,                   -- what the build found out; sealed because settings may name a proxy with its password
     problems      TEXT NOT NULL DEFAULT '[]',
     digest        TEXT NOT NULL,
     size_bytes    INTEGER NOT NULL,
     created_at    INTEGER NOT NULL,
     finished_at   INTEGER,
+    FOREIGN KEY (project_id, workspace_id) REFERENCES projects (id, workspace_id),
     CHECK ((status = 'building') = (finished_at IS NULL)),
-    CHECK ((status = 'ready') = (built IS NOT NULL))
+    CHECK ((status = 'ready') = (built_sealed IS NOT NULL))
 ) STRICT;
-CREATE INDEX deployments_building ON deployments (created_at) WHERE status = 'building';
-CREATE INDEX deployments_of_project ON deployments (project_id, created_at);
+CREATE INDEX deployments_building ON deployments (seq) WHERE status = 'building';
+CREATE INDEX deployments_of_project ON deployments (project_id, seq);
 
 CREATE TABLE auth_sessions (
     key               TEXT PRIMARY KEY,
-    workspace_id      TEXT NOT NULL REFERENCES workspaces (id),
-    project_id        TEXT NOT NULL REFERENCES projects (id),
+    workspace_id      TEXT NOT NULL,
+    project_id        TEXT NOT NULL,
     id                TEXT NOT NULL,
     kind              TEXT NOT NULL CHECK (kind IN ('credentials', 'runtime')),
     status            TEXT NOT NULL CHECK (status IN ('pending', 'ready', 'expired')),
@@ -57,17 +60,19 @@ CREATE TABLE auth_sessions (
     created_at        INTEGER NOT NULL,
     updated_at        INTEGER NOT NULL,
     UNIQUE (project_id, id),
+    FOREIGN KEY (project_id, workspace_id) REFERENCES projects (id, workspace_id),
     CHECK (status <> 'ready' OR state_sealed IS NOT NULL),           -- READY always has a state
     CHECK ((generation > 0) = (state_sealed IS NOT NULL)),
+    CHECK (status <> 'pending' OR generation = 0),                   -- of a session that has a state, PENDING is only derived
     CHECK (kind <> 'runtime' OR parameters_sealed IS NULL)           -- a RUNTIME input is never kept
 ) STRICT;
 
 CREATE TABLE runs (
     seq               INTEGER PRIMARY KEY AUTOINCREMENT,   -- order of acceptance
     id                TEXT NOT NULL UNIQUE,
-    workspace_id      TEXT NOT NULL REFERENCES workspaces (id),
-    project_id        TEXT NOT NULL REFERENCES projects (id),
-    deployment_id     TEXT,                                -- set when it is first taken
+    workspace_id      TEXT NOT NULL,
+    project_id        TEXT NOT NULL,
+    deployment_id     TEXT REFERENCES deployments (id),    -- set when it is first taken
     kind              TEXT NOT NULL CHECK (kind IN ('api', 'create', 'update', 'validate')),
     api               TEXT,
     needs_session     INTEGER NOT NULL CHECK (needs_session IN (0, 1)),
@@ -97,20 +102,26 @@ CREATE TABLE runs (
     attempts          INTEGER NOT NULL DEFAULT 0,          -- attempts begun, over all stages
     holds_session     INTEGER NOT NULL CHECK (holds_session IN (0, 1)),  -- it wants its session alone, or has it
     owner             TEXT,                                -- the worker that has claimed it
+    claimed_at        INTEGER,                             -- since when
     epoch             INTEGER NOT NULL DEFAULT 0,          -- raised by every claim and by a cancellation
     created_at        INTEGER NOT NULL,
     started_at        INTEGER,
     ended_at          INTEGER,
+    FOREIGN KEY (project_id, workspace_id) REFERENCES projects (id, workspace_id),
     CHECK ((kind = 'api') = (api IS NOT NULL)),
+    CHECK ((session_key IS NULL) = (session_id IS NULL)),
+    CHECK ((owner IS NULL) = (claimed_at IS NULL)),
     CHECK (needs_session = 0 OR session_key IS NOT NULL),
     CHECK ((state = 'started') = (stage IS NOT NULL)),
     CHECK ((state IN ('completed', 'failed', 'canceled')) = (ended_at IS NOT NULL)),
     CHECK ((state IN ('failed', 'canceled')) = (outcome IS NOT NULL)),
     CHECK (ended_at IS NULL OR (owner IS NULL AND input_sealed IS NULL AND candidate_sealed IS NULL AND holds_session = 0))
 ) STRICT;
-CREATE INDEX runs_claimable ON runs (seq) WHERE ended_at IS NULL AND owner IS NULL;
+CREATE INDEX runs_claimable ON runs (project_id, seq) WHERE ended_at IS NULL AND owner IS NULL;
+CREATE INDEX runs_unfinished ON runs (project_id, kind) WHERE ended_at IS NULL;
 CREATE INDEX runs_owned ON runs (project_id) WHERE owner IS NOT NULL;
 CREATE INDEX runs_of_session ON runs (session_key, seq) WHERE ended_at IS NULL;
+CREATE INDEX runs_waiting_for_session ON runs (created_at) WHERE state = 'pending' AND holds_session = 1 AND owner IS NULL;
 -- Single flight: never two owners of one session, whatever the code does.
 CREATE UNIQUE INDEX runs_one_owner_of_session ON runs (session_key) WHERE owner IS NOT NULL AND holds_session = 1;
 
@@ -156,19 +167,22 @@ CREATE TABLE idempotency_keys (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE key_values (
-    project_id    TEXT NOT NULL REFERENCES projects (id),
+    workspace_id  TEXT NOT NULL,
+    project_id    TEXT NOT NULL,
     key           TEXT NOT NULL,
     value_sealed  BLOB NOT NULL,
-    PRIMARY KEY (project_id, key)
+    PRIMARY KEY (project_id, key),
+    FOREIGN KEY (project_id, workspace_id) REFERENCES projects (id, workspace_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE files (
     id            TEXT PRIMARY KEY,
-    workspace_id  TEXT NOT NULL REFERENCES workspaces (id),
-    project_id    TEXT NOT NULL REFERENCES projects (id),
+    workspace_id  TEXT NOT NULL,
+    project_id    TEXT NOT NULL,
     name          TEXT NOT NULL,
     content_type  TEXT,
     size_bytes    INTEGER NOT NULL,
     blob          TEXT NOT NULL,
-    created_at    INTEGER NOT NULL
+    created_at    INTEGER NOT NULL,
+    FOREIGN KEY (project_id, workspace_id) REFERENCES projects (id, workspace_id)
 ) STRICT;

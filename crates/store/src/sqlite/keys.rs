@@ -1,0 +1,111 @@
+//! Keys and workspaces as rows. A workspace's data key is stored wrapped by the master key, together with the workspace.
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use keywright_domain::{KeyId, Timestamp, WorkspaceId};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::SqliteStore;
+use super::halt::{Halt, InMethod as _};
+use super::row::Fields;
+use crate::{ApiKey, Bootstrap, Keys, NewKey, StoreError, Vault};
+
+#[async_trait]
+impl Keys for SqliteStore {
+    async fn bootstrap(&self, workspace: &WorkspaceId, key: NewKey, now: Timestamp) -> Result<Bootstrap, StoreError> {
+        let (workspace, vault) = (workspace.clone(), self.vault.clone());
+        self.write("bootstrap", move |tx| bootstrap(tx, vault, workspace, key, now).boxed()).await
+    }
+
+    async fn find_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
+        find_key(&self.readers, hash).await.in_method("find_key")
+    }
+
+    async fn create_key(&self, workspace: &WorkspaceId, key: NewKey, now: Timestamp) -> Result<ApiKey, StoreError> {
+        let workspace = workspace.clone();
+        self.write("create_key", move |tx| insert_key(tx, workspace, key, now).boxed()).await
+    }
+
+    async fn list_keys(&self, workspace: &WorkspaceId) -> Result<Vec<ApiKey>, StoreError> {
+        list_keys(&self.readers, workspace).await.in_method("list_keys")
+    }
+
+    async fn revoke_key(&self, workspace: &WorkspaceId, id: &KeyId, now: Timestamp) -> Result<Option<ApiKey>, StoreError> {
+        let (workspace, id) = (workspace.clone(), id.clone());
+        self.write("revoke_key", move |tx| revoke_key(tx, workspace, id, now).boxed()).await
+    }
+}
+
+async fn bootstrap(
+    tx: &mut SqliteConnection,
+    vault: Vault,
+    workspace: WorkspaceId,
+    key: NewKey,
+    now: Timestamp,
+) -> Result<Bootstrap, Halt> {
+    let oldest = sqlx::query("SELECT id FROM workspaces ORDER BY created_at, id LIMIT 1").fetch_optional(&mut *tx).await?;
+    if let Some(row) = oldest {
+        let fields = Fields::new(&row, "workspaces", "id")?;
+        return Ok(Bootstrap::Existing(fields.parse("id", WorkspaceId::parse)?));
+    }
+    sqlx::query("INSERT INTO workspaces (id, data_key, created_at) VALUES ($1, $2, $3)")
+        .bind(workspace.as_str())
+        .bind(vault.create_workspace_key(&workspace))
+        .bind(now.as_micros())
+        .execute(&mut *tx)
+        .await?;
+    insert_key(tx, workspace, key, now).await?;
+    Ok(Bootstrap::Created)
+}
+
+async fn insert_key(tx: &mut SqliteConnection, workspace: WorkspaceId, key: NewKey, now: Timestamp) -> Result<ApiKey, Halt> {
+    sqlx::query("INSERT INTO api_keys (id, workspace_id, name, hash, created_at) VALUES ($1, $2, $3, $4, $5)")
+        .bind(key.id.as_str())
+        .bind(workspace.as_str())
+        .bind(key.name.as_str())
+        .bind(key.hash.as_slice())
+        .bind(now.as_micros())
+        .execute(tx)
+        .await?;
+    Ok(ApiKey { id: key.id, workspace, name: key.name, created_at: now, revoked_at: None })
+}
+
+async fn find_key(readers: &SqlitePool, hash: &[u8; 32]) -> Result<Option<ApiKey>, Halt> {
+    let row = sqlx::query("SELECT * FROM api_keys WHERE hash = $1 AND revoked_at IS NULL")
+        .bind(hash.as_slice())
+        .fetch_optional(readers)
+        .await?;
+    row.as_ref().map(read_key).transpose()
+}
+
+async fn list_keys(readers: &SqlitePool, workspace: &WorkspaceId) -> Result<Vec<ApiKey>, Halt> {
+    let rows = sqlx::query("SELECT * FROM api_keys WHERE workspace_id = $1 ORDER BY created_at, rowid")
+        .bind(workspace.as_str())
+        .fetch_all(readers)
+        .await?;
+    rows.iter().map(read_key).collect()
+}
+
+async fn revoke_key(tx: &mut SqliteConnection, workspace: WorkspaceId, id: KeyId, now: Timestamp) -> Result<Option<ApiKey>, Halt> {
+    let row = sqlx::query(
+        "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE workspace_id = $1 AND id = $2 RETURNING *",
+    )
+    .bind(workspace.as_str())
+    .bind(id.as_str())
+    .bind(now.as_micros())
+    .fetch_optional(tx)
+    .await?;
+    row.as_ref().map(read_key).transpose()
+}
+
+fn read_key(row: &SqliteRow) -> Result<ApiKey, Halt> {
+    let fields = Fields::new(row, "api_keys", "id")?;
+    Ok(ApiKey {
+        id: fields.parse("id", KeyId::parse)?,
+        workspace: fields.parse("workspace_id", WorkspaceId::parse)?,
+        name: fields.get("name")?,
+        created_at: fields.timestamp("created_at")?,
+        revoked_at: fields.timestamp_optional("revoked_at")?,
+    })
+}

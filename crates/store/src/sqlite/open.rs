@@ -1,0 +1,182 @@
+//! Opening the database: alone, durable, at the newest schema, with every workspace's data key at hand.
+//!
+//! Refuses a file that another server has open, settings under which an accepted request could be lost, a schema that is
+//! newer than this program, and a master key that is not the one the data was written with. Migrations run one by one, each
+//! in a transaction: if the process dies here, the schema is that of before or after one of them.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keywright_domain::WorkspaceId;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
+use thiserror::Error;
+
+use super::SqliteStore;
+use super::writer::Writer;
+use crate::{Signals, Vault, VaultError};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("src/sqlite/migrations");
+
+/// How long a statement waits for a lock that somebody else's tool (a backup, a shell) holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections for reading. Reads are short; more would only keep more pages in memory.
+const MAX_READERS: u32 = 4;
+
+/// How long a read waits for one of them.
+const READER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of the write-ahead log that are kept on disk once they are no longer needed.
+const MAX_IDLE_WAL_BYTES: u32 = 64 * 1024 * 1024;
+
+/// Why a database cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Another server has it open.
+    #[error("the database {0} is in use by another server")]
+    InUse(PathBuf),
+    /// The file system refuses.
+    #[error("the file {path} cannot be used")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not a database, or cannot be read.
+    #[error("the database {path} cannot be opened")]
+    Database {
+        /// Which file.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The schema is newer than this program, or a migration failed.
+    #[error("the schema of the database {path} cannot be brought up to date")]
+    Schema {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: MigrateError,
+    },
+    /// SQLite did not take a setting that durability rests on.
+    #[error(transparent)]
+    NotDurable(#[from] NotDurable),
+    /// The master key is another one, or a stored key is damaged.
+    #[error("the data key of workspace {workspace} cannot be opened")]
+    WrongKey {
+        /// Whose key.
+        workspace: String,
+        /// What the vault said.
+        #[source]
+        source: VaultError,
+    },
+}
+
+/// A setting that durability rests on and that SQLite did not take.
+#[derive(Debug, Error)]
+#[error("the database runs with {setting} = {is}, but must run with {must_be}")]
+pub struct NotDurable {
+    /// Which setting.
+    pub setting: &'static str,
+    /// Its value.
+    pub is: String,
+    /// What it has to be.
+    pub must_be: &'static str,
+}
+
+/// Opens the database at `path`, made if there is none.
+pub(super) async fn open(path: &Path, vault: Vault) -> Result<SqliteStore, OpenError> {
+    let lock = lock(path)?;
+    make_private(path)?;
+    let failed = |source| OpenError::Database { path: path.to_owned(), source };
+
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("journal_size_limit", MAX_IDLE_WAL_BYTES.to_string())
+        // What was deleted is overwritten, and nothing of ours spills into a temporary file.
+        .pragma("secure_delete", "ON")
+        .pragma("temp_store", "MEMORY");
+    let mut connection = options.connect().await.map_err(failed)?;
+    check_durability(&mut connection).await?;
+    MIGRATIONS.run(&mut connection).await.map_err(|source| OpenError::Schema { path: path.to_owned(), source })?;
+    load_data_keys(&mut connection, &vault, path).await?;
+
+    let readers = SqlitePoolOptions::new()
+        .max_connections(MAX_READERS)
+        .acquire_timeout(READER_TIMEOUT)
+        .connect_with(options.clone().create_if_missing(false).pragma("query_only", "ON"))
+        .await
+        .map_err(failed)?;
+    let signals = Signals::default();
+    let writer = Writer::start(connection, options, signals.clone(), lock);
+    Ok(SqliteStore { writer, readers, vault, signals })
+}
+
+/// Checks what the connection really runs with; SQLite ignores a setting that it cannot take.
+pub(super) async fn check_durability(connection: &mut SqliteConnection) -> Result<(), NotDurable> {
+    const EXPECTED: [(&str, &str, &str); 3] = [
+        ("journal_mode", "PRAGMA journal_mode", "wal"),
+        ("synchronous", "PRAGMA synchronous", "2"),
+        ("foreign_keys", "PRAGMA foreign_keys", "1"),
+    ];
+    for (setting, pragma, must_be) in EXPECTED {
+        let is = match sqlx::query(pragma).fetch_one(&mut *connection).await {
+            Ok(row) => row.try_get::<String, _>(0).or_else(|_| row.try_get::<i64, _>(0).map(|number| number.to_string())),
+            Err(error) => Err(error),
+        };
+        let is = is.unwrap_or_else(|error| error.to_string());
+        if is != must_be {
+            return Err(NotDurable { setting, is, must_be });
+        }
+    }
+    Ok(())
+}
+
+/// Takes the lock file beside the database. The system gives it back when the process dies, however it dies.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let lock_path = beside(path, ".lock");
+    let failed = |source| OpenError::File { path: lock_path.clone(), source };
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Makes the file readable by us alone before there is anything in it; SQLite gives its companions the same mode.
+fn make_private(path: &Path) -> Result<(), OpenError> {
+    let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    opened.map(drop).map_err(|source| OpenError::File { path: path.to_owned(), source })
+}
+
+async fn load_data_keys(connection: &mut SqliteConnection, vault: &Vault, path: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Database { path: path.to_owned(), source };
+    let mut reading = connection.begin().await.map_err(failed)?;
+    let rows = sqlx::query("SELECT id, data_key FROM workspaces").fetch_all(&mut *reading).await.map_err(failed)?;
+    for row in rows {
+        let (id, wrapped): (String, Vec<u8>) = (row.try_get("id").map_err(failed)?, row.try_get("data_key").map_err(failed)?);
+        let wrong = |source| OpenError::WrongKey { workspace: id.clone(), source };
+        let workspace = WorkspaceId::parse(&id).map_err(|_| wrong(VaultError::UnknownWorkspace))?;
+        vault.load_workspace_key(&workspace, &wrapped).map_err(wrong)?;
+    }
+    reading.commit().await.map_err(failed)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
