@@ -36,7 +36,7 @@ pub(crate) fn bench(repetitions: usize) -> anyhow::Result<()> {
     let mut bare_cold = Vec::new();
     // The first round warms caches on both sides and is not counted.
     for round in 0..=repetitions {
-        let mut keep = |list: &mut Vec<f64>, value: f64| {
+        let keep = |list: &mut Vec<f64>, value: f64| {
             if round > 0 {
                 list.push(value);
             }

@@ -87,9 +87,9 @@ pub(crate) enum KeysCommand {
 
 #[derive(Args, Debug)]
 pub(crate) struct SetupOptions {
-    /// Where the environments are installed
+    /// Where the environments are installed; give `serve` the same folder
     #[arg(long, env = "KEYWRIGHT_RUNTIME_DIR")]
-    pub(crate) runtime_dir: Option<PathBuf>,
+    pub(crate) runtime_dir: PathBuf,
 }
 
 #[cfg(test)]

@@ -1,0 +1,173 @@
+//! `keywright serve`: puts the parts together, says in one line on stdout that it is ready, and takes them apart on TERM.
+//!
+//! Order of the start: data folder, key, database (whose lock keeps a second server out), listener, runners, engine, API. If
+//! the process dies anywhere in it, the next start finds a valid folder. Order of the end: no new requests, no new claims,
+//! running attempts get their grace, slots end, the process exits 0.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keywright_api::AppState;
+use keywright_domain::{KeyId, WorkspaceId};
+use keywright_engine::{Engine, EngineParts};
+use keywright_runner::{BrowserConfig, Builder, Pool, PoolConfig, RuntimePaths, SandboxPolicy};
+use keywright_store::sqlite::SqliteStore;
+use keywright_store::{
+    Blobs, Bootstrap, Clock, Entropy, FileLinks, Keys as _, MasterKey, NewKey, Store, SystemClock, SystemEntropy, Vault,
+};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::adapter::{PoolExecutor, ProjectBuilder};
+use crate::config::{Config, ServeOptions};
+
+/// How long requests that are under way may take once the server ends.
+const MAX_REQUEST_GRACE: Duration = Duration::from_secs(10);
+
+/// Runs the server until TERM or INT.
+pub(crate) async fn serve(options: Box<ServeOptions>) -> anyhow::Result<()> {
+    let config = Config::load(*options)?;
+    crate::logging::start(&config);
+    #[cfg(feature = "failpoints")]
+    crate::failpoints::arm();
+
+    // Signals are caught before anything is started, so that none can end us half-way.
+    let mut terminate = signal(SignalKind::terminate()).context("cannot catch TERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch INT")?;
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    make_private_folder(&config.data_dir)?;
+    let master = MasterKey::load_or_create(&config.data_dir.join("master.key"), entropy.as_ref())?;
+    let link_key = master.derive("file links");
+    let vault = Vault::new(master, Arc::clone(&entropy));
+    let store = SqliteStore::open(&config.data_dir.join("keywright.db"), vault.clone()).await.context("the database cannot be opened")?;
+    let store: Arc<dyn Store> = Arc::new(store);
+    let blobs = Blobs::in_folder(&config.data_dir.join("blobs"), vault).context("the blob folder cannot be used")?;
+    let (workspace, first_key) = bootstrap(store.as_ref(), clock.as_ref(), entropy.as_ref()).await?;
+
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let url = format!("http://{}", listener.local_addr().context("the listener has no address")?);
+    let links = FileLinks::new(config.base_url.clone().unwrap_or_else(|| url.clone()), link_key);
+
+    let (pool, builder) = start_runners(&config).await?;
+    for line in pool.protections().lines() {
+        tracing::info!("{line}");
+    }
+    let engine = Engine::start(EngineParts {
+        store: Arc::clone(&store),
+        blobs: blobs.clone(),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+        executor: Arc::new(PoolExecutor::new(pool.clone())),
+        builder: Arc::new(ProjectBuilder::new(builder, pool.clone(), config.relax_python)),
+        links: links.clone(),
+        concurrency: config.concurrency,
+        default_proxy: config.default_proxy.clone(),
+        default_browser: config.browser,
+    })
+    .await
+    .context("the engine cannot start")?;
+
+    let health = json!({"version": env!("CARGO_PKG_VERSION"), "protections": pool.protections()});
+    let router = keywright_api::router(AppState {
+        store,
+        blobs,
+        clock,
+        entropy,
+        links,
+        default_proxy: config.default_proxy.clone(),
+        health,
+    });
+    let shutdown = CancellationToken::new();
+    let api = keywright_api::serve(listener, router, shutdown.clone());
+    tokio::pin!(api);
+
+    announce(&url, &workspace, first_key.as_deref())?;
+    tokio::select! {
+        () = &mut api => anyhow::bail!("the API ended by itself"),
+        _ = terminate.recv() => tracing::info!("TERM: ending"),
+        _ = interrupt.recv() => tracing::info!("INT: ending"),
+    }
+    shutdown.cancel();
+    if tokio::time::timeout(MAX_REQUEST_GRACE, &mut api).await.is_err() {
+        tracing::warn!("some requests were still under way and were cut off");
+    }
+    engine.stop(config.shutdown_grace).await;
+    pool.close().await;
+    Ok(())
+}
+
+async fn start_runners(config: &Config) -> anyhow::Result<(Pool, Builder)> {
+    let runtime_dir = config.runtime_dir.clone();
+    let runtime = tokio::task::spawn_blocking(move || RuntimePaths::ensure(&runtime_dir))
+        .await
+        .context("the installation of the runner environments was interrupted")?
+        .context("the runner environments cannot be installed")?;
+    let deployments = config.data_dir.join("deployments");
+    let sandbox = if config.require_sandbox { SandboxPolicy::Required } else { SandboxPolicy::WhereAllowed };
+    let pool = Pool::open(PoolConfig {
+        runtime: runtime.clone(),
+        deployments: deployments.clone(),
+        slots: config.data_dir.join("slots"),
+        traces: config.data_dir.join("traces"),
+        concurrency: config.concurrency,
+        browser: BrowserConfig {
+            headless_shell: config.headless_shell_path.clone(),
+            chromium: config.chromium_path.clone(),
+            args: config.browser_args.clone(),
+            ignore_https_errors: config.ignore_https_errors,
+        },
+        sandbox,
+    })
+    .await
+    .context("the worker cannot start")?;
+    let builder = Builder::new(runtime, deployments, &pool);
+    Ok((pool, builder))
+}
+
+/// Makes the first workspace and its key at the very first start; the key is returned only then.
+async fn bootstrap(store: &dyn Store, clock: &dyn Clock, entropy: &dyn Entropy) -> anyhow::Result<(WorkspaceId, Option<String>)> {
+    let offered = WorkspaceId::from_entropy(entropy.bytes());
+    let key = format!("kw_{}", URL_SAFE_NO_PAD.encode(entropy.bytes::<32>()));
+    let new_key = NewKey {
+        id: KeyId::from_entropy(entropy.bytes()),
+        name: "first".to_owned(),
+        hash: Sha256::digest(key.as_bytes()).into(),
+    };
+    match store.bootstrap(&offered, new_key, clock.now()).await.context("the first workspace cannot be made")? {
+        Bootstrap::Created => Ok((offered, Some(key))),
+        Bootstrap::Existing(workspace) => Ok((workspace, None)),
+    }
+}
+
+/// The one line on stdout.
+fn announce(url: &str, workspace: &WorkspaceId, first_key: Option<&str>) -> anyhow::Result<()> {
+    use std::io::Write as _;
+
+    let mut line = json!({"url": url, "workspaceId": workspace.as_str()});
+    if let Some(key) = first_key {
+        line["apiKey"] = json!(key);
+    }
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("stdout cannot be written")
+}
+
+/// The data folder, which nobody else on the machine may look into.
+fn make_private_folder(folder: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .and_then(|()| std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)))
+        .with_context(|| format!("the data folder {} cannot be used", folder.display()))
+}
