@@ -89,8 +89,8 @@ pub struct Settings {
     pub max_concurrent: u32,
     /// The page's inner size.
     pub viewport: Viewport,
-    /// Which browser.
-    pub browser: BrowserChoice,
+    /// Which browser; the server's default (`EngineParts::default_browser`) when the project names none.
+    pub browser: Option<BrowserChoice>,
     /// How long a slot lives.
     pub isolation: Isolation,
     /// IANA time zone of the pages; the machine's when absent.
@@ -161,8 +161,9 @@ impl Settings {
                 height: root.whole("browserSize.height", 200, 2_160)?.unwrap_or(Viewport::default().height),
             },
             browser: match root.text("browser")? {
-                None | Some("chromium-headless-shell") => BrowserChoice::HeadlessShell,
-                Some("chromium") => BrowserChoice::Chromium,
+                None => None,
+                Some("chromium-headless-shell") => Some(BrowserChoice::HeadlessShell),
+                Some("chromium") => Some(BrowserChoice::Chromium),
                 Some(_) => return Err(bad("browser", "is neither \"chromium-headless-shell\" nor \"chromium\"")),
             },
             isolation: match root.text("isolation")? {
