@@ -1,0 +1,167 @@
+// The one browser of this process and the page that is kept ready in it.
+//
+// Launches Chromium through Playwright and makes contexts that look like a browser somebody sits at. The next context
+// with the defaults and one page in it are made ahead of time; an attempt that asks for something else gets its own.
+// The CDP endpoint for hooks is Chromium's own, on a loopback port it chose itself, read from the file in the profile
+// folder of *our* child, so runners beside us are never mixed up.
+// If the process dies here, the browser sees its pipe close and ends.
+
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { Identity } from "./identity.mjs";
+import { argumentsOf, descendants } from "./processes.mjs";
+
+const BASE_ARGS = [
+  "--disable-blink-features=AutomationControlled",
+  "--disable-quic",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--no-first-run",
+  "--no-default-browser-check",
+  "--disable-sync",
+];
+const PORT_FILE_WITHIN_MS = 2000;
+const PORT_FILE_LOOK_MS = 10;
+
+export class BrowserHost {
+  #browser;
+  #defaults;
+  #identity;
+  #dressed;
+  #ready;
+
+  constructor(browser, defaults, identity, { cdpUrl, pid }) {
+    this.#browser = browser;
+    this.#defaults = defaults;
+    this.#identity = identity;
+    this.cdpUrl = cdpUrl;
+    this.pid = pid;
+    // Not awaited before `ready`: a page is, in take.
+    this.#dressed = identity.putOn();
+    this.#dressed.catch(() => {});
+  }
+
+  /** Launch as a `warm` message says. Rejects with whatever Playwright rejects with. */
+  static async launch(playwright, { executablePath, args = [], headless = true, sandbox = true, ignoreHttpsErrors = false, width, height }) {
+    const browser = await playwright.chromium.launch({
+      executablePath,
+      headless,
+      chromiumSandbox: sandbox,
+      args: [...BASE_ARGS, `--window-size=${width},${height}`, "--remote-debugging-port=0", ...args],
+      handleSIGINT: false,
+      handleSIGTERM: false,
+      handleSIGHUP: false,
+    });
+    const [identity, endpoint] = await Promise.all([Identity.of(browser), ownEndpoint()]);
+    return new BrowserHost(browser, { width, height, ignoreHttpsErrors }, identity, endpoint);
+  }
+
+  get version() {
+    return this.#browser.version();
+  }
+
+  get userAgent() {
+    return this.#identity.userAgent;
+  }
+
+  get isConnected() {
+    return this.#browser.isConnected();
+  }
+
+  /** The size and strictness that the prepared page is made with. */
+  get defaults() {
+    return this.#defaults;
+  }
+
+  /** Every context that is open but the prepared one. */
+  async contextsInUse() {
+    const prepared = await this.#ready?.catch(() => undefined);
+    return this.#browser.contexts().filter((context) => context !== prepared?.context);
+  }
+
+  /** Begin to make the next context and page with the defaults. */
+  prepare() {
+    if (this.#ready !== undefined || !this.isConnected) return;
+    this.#ready = this.#make(this.#defaults);
+    this.#ready.catch(() => {}); // take makes another and sees for itself
+  }
+
+  /** A fresh `{context, page}`: the prepared one when the options fit, else a new one. */
+  async take(options) {
+    if (this.#ready !== undefined && fits(options, this.#defaults)) {
+      const ready = this.#ready;
+      this.#ready = undefined;
+      const seat = await ready.catch(() => undefined);
+      if (seat !== undefined && !seat.page.isClosed()) return seat;
+    }
+    return this.#make(options);
+  }
+
+  async close() {
+    await this.#browser.close();
+  }
+
+  async #make({ width, height, ignoreHttpsErrors, locale, timezone, proxy }) {
+    await this.#dressed;
+    const context = await this.#browser.newContext({
+      viewport: { width, height },
+      userAgent: this.userAgent,
+      ignoreHTTPSErrors: ignoreHttpsErrors,
+      locale: locale ?? undefined,
+      timezoneId: timezone ?? undefined,
+      proxy: proxy ?? undefined,
+    });
+    const page = await context.newPage();
+    await this.#identity.dress(context, page, locale);
+    context.on("page", (other) => {
+      this.#identity.dress(context, other, locale).catch(() => {}); // it closed meanwhile
+    });
+    return { context, page };
+  }
+}
+
+/** Whether the prepared page is what these options ask for. */
+function fits(options, defaults) {
+  return (
+    options.width === defaults.width &&
+    options.height === defaults.height &&
+    options.ignoreHttpsErrors === defaults.ignoreHttpsErrors &&
+    !options.locale &&
+    !options.timezone &&
+    !options.proxy
+  );
+}
+
+/** The pid and the websocket url of the browser below this process; null where it never says. */
+async function ownEndpoint() {
+  const deadline = performance.now() + PORT_FILE_WITHIN_MS;
+  let pid = null;
+  while (performance.now() < deadline) {
+    for (const candidate of descendants(process.pid)) {
+      const folder = profileOf(candidate);
+      if (folder === undefined) continue;
+      pid = candidate;
+      const cdpUrl = urlFrom(folder);
+      if (cdpUrl !== undefined) return { pid, cdpUrl };
+    }
+    await pause(PORT_FILE_LOOK_MS); // Chromium writes the file right after it starts to listen
+  }
+  return { pid, cdpUrl: null };
+}
+
+/** The profile folder of a browser process; undefined for every other process. */
+function profileOf(pid) {
+  const args = argumentsOf(pid);
+  if (args.some((arg) => arg.startsWith("--type="))) return undefined;
+  return args.find((arg) => arg.startsWith("--user-data-dir="))?.slice("--user-data-dir=".length);
+}
+
+function urlFrom(folder) {
+  try {
+    const [port, rest] = readFileSync(path.join(folder, "DevToolsActivePort"), "utf8").split("\n");
+    return /^\d+$/.test(port) && rest ? `ws://127.0.0.1:${port}${rest}` : undefined;
+  } catch {
+    return undefined;
+  }
+}
