@@ -11,7 +11,7 @@ import { Code, cutText } from "./protocol.mjs";
 const MAX_TEXT_BYTES = 64 * 1024;
 const MAX_NAME_BYTES = 255;
 const NEVER_AGAIN = new Set([Code.NOT_FOUND, Code.RESULT_TOO_BIG]);
-const OWN_FOLDER = fileURLToPath(new URL("./", import.meta.url));
+const OWN_FOLDER = fileURLToPath(new URL("../", import.meta.url));
 /** The mark that the shims put on errors after which there must be no other attempt. */
 const NON_RETRYABLE = Symbol.for("keywright.nonRetryable");
 

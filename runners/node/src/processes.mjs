@@ -13,7 +13,19 @@ const KILL_ROUND_MS = 10;
 
 /** Every process below `root`, nearest first; zombies are left out. */
 export function descendants(root) {
-  const children = new Map();
+  const families = childrenByParent();
+  const found = [...(families.get(root) ?? [])];
+  for (let index = 0; index < found.length; index += 1) found.push(...(families.get(found[index]) ?? []));
+  return found;
+}
+
+/** The processes directly below `root`. */
+export function children(root) {
+  return childrenByParent().get(root) ?? [];
+}
+
+function childrenByParent() {
+  const families = new Map();
   for (const entry of readdirSync("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
     let stat;
@@ -25,12 +37,10 @@ export function descendants(root) {
     // The command between brackets may itself hold brackets and blanks.
     const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     if (state === "Z" || state === "X") continue;
-    if (!children.has(Number(parent))) children.set(Number(parent), []);
-    children.get(Number(parent)).push(Number(entry));
+    if (!families.has(Number(parent))) families.set(Number(parent), []);
+    families.get(Number(parent)).push(Number(entry));
   }
-  const found = [...(children.get(root) ?? [])];
-  for (let index = 0; index < found.length; index += 1) found.push(...(children.get(found[index]) ?? []));
-  return found;
+  return families;
 }
 
 /** The arguments of a process; none for one that has ended. */
