@@ -130,9 +130,9 @@ export class Attempt {
 
   async #setTheStage() {
     this.#seat = await this.#host.take(this.#options());
-    const { context } = this.#seat;
+    const { context, page } = this.#seat;
     this.#keeper = new StateKeeper(context, this.#log);
-    await this.#keeper.restore(this.#start.session);
+    await this.#keeper.restore(this.#start.session, page);
     await this.#trace.start(context);
     this.#listen(context);
   }
@@ -163,7 +163,7 @@ export class Attempt {
   /** State and trace go with the context that the hook brought. */
   async #moveTo(context) {
     this.#keeper = new StateKeeper(context, this.#log);
-    await this.#keeper.restore(this.#start.session);
+    await this.#keeper.restore(this.#start.session, this.#hook.page);
     await this.#trace.move(context);
     this.#listen(context);
   }
