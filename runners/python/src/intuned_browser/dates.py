@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from datetime import datetime
 
@@ -12,7 +13,8 @@ def process_date(date_string: str) -> datetime | None:
     Time and zone are read and dropped, nothing is converted. The month comes first where the order is ambiguous.
     Not a string: AttributeError. A number beyond every calendar: OverflowError.
     """
-    text = date_string.replace(" - ", " ")
+    # `January 31,2025` is one number with decimals only to the parser.
+    text = re.sub(r"(?<=\d),(?=\d{4}(?!\d))", ", ", date_string.replace(" - ", " "))
     # Imported here: a tenth of a second that only those pay who read dates.
     from dateutil import parser
 
