@@ -98,16 +98,7 @@ pub(super) async fn open(path: &Path, vault: Vault) -> Result<SqliteStore, OpenE
     make_private(path)?;
     let failed = |source| OpenError::Database { path: path.to_owned(), source };
 
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        .pragma("journal_size_limit", MAX_IDLE_WAL_BYTES.to_string())
-        // What was deleted is overwritten, and nothing of ours spills into a temporary file.
-        .pragma("secure_delete", "ON")
-        .pragma("temp_store", "MEMORY");
+    let options = options(path);
     let mut connection = options.connect().await.map_err(failed)?;
     check_durability(&mut connection).await?;
     MIGRATIONS.run(&mut connection).await.map_err(|source| OpenError::Schema { path: path.to_owned(), source })?;
@@ -122,6 +113,20 @@ pub(super) async fn open(path: &Path, vault: Vault) -> Result<SqliteStore, OpenE
     let signals = Signals::default();
     let writer = Writer::start(connection, options, signals.clone(), lock);
     Ok(SqliteStore { writer, readers, vault, signals })
+}
+
+/// What every connection runs with.
+pub(super) fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("journal_size_limit", MAX_IDLE_WAL_BYTES.to_string())
+        // What was deleted is overwritten, and nothing of ours spills into a temporary file.
+        .pragma("secure_delete", "ON")
+        .pragma("temp_store", "MEMORY")
 }
 
 /// Checks what the connection really runs with; SQLite ignores a setting that it cannot take.
@@ -179,4 +184,25 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn our_own_options_are_durable_and_weaker_ones_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keywright.db");
+        let ours = options(&path).create_if_missing(true);
+        check_durability(&mut ours.connect().await.unwrap()).await.unwrap();
+        for (weaker, setting) in [
+            (ours.clone().synchronous(SqliteSynchronous::Normal), "synchronous"),
+            (ours.clone().foreign_keys(false), "foreign_keys"),
+            (ours.clone().journal_mode(SqliteJournalMode::Delete), "journal_mode"),
+        ] {
+            let refused = check_durability(&mut weaker.connect().await.unwrap()).await.unwrap_err();
+            assert_eq!(refused.setting, setting);
+        }
+    }
 }

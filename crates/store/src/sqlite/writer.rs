@@ -199,3 +199,7 @@ async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> 
 async fn total_changes(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("SELECT total_changes()").fetch_one(connection).await
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;
