@@ -3,6 +3,8 @@
 
 mod manifest;
 mod mask;
+mod trace;
 
 pub use manifest::{Manifest, ManifestError};
 pub use mask::{MASK, Masker};
+pub use trace::{RawTrace, TraceDropped, clean_trace};
