@@ -21,8 +21,8 @@ pub use port::attempts::{AttemptClose, AttemptOutcome, AttemptRecord, Attempts, 
 pub use port::auth_sessions::{AuthSession, AuthSessions, SessionSecrets};
 pub use port::deployments::{BuiltDeployment, Deployment, Deployments, NewDeployment};
 pub use port::files::{Files, StoredFile};
-pub use port::keys::{ApiKey, Bootstrap, Keys, NewKey};
 pub use port::key_values::KeyValues;
+pub use port::keys::{ApiKey, Bootstrap, Keys, NewKey};
 pub use port::operations::{Operation, Operations};
 pub use port::projects::{ActiveDeployment, Project, Projects};
 pub use port::runs::{
@@ -33,7 +33,7 @@ pub use vault::{MasterKey, Place, Vault, VaultError};
 
 /// Everything a backend offers, as one object.
 pub trait Store:
-    Keys + Projects + Deployments + AuthSessions + Operations + Runs + Attempts + Files + KeyValues + std::fmt::Debug + Send + Sync
+    std::fmt::Debug + Send + Sync + Keys + Projects + Deployments + AuthSessions + Operations + Runs + Attempts + Files + KeyValues
 {
     /// Where commits announce themselves.
     fn signals(&self) -> &Signals;

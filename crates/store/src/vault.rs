@@ -80,8 +80,13 @@ impl MasterKey {
                 let hex: Zeroizing<String> = Zeroizing::new(key.iter().map(|byte| format!("{byte:02x}")).collect());
                 // Written beside and renamed, so that a crash never leaves half a key under the final name.
                 let temporary = path.with_extension("new");
-                let mut file =
-                    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(failed)?;
+                let mut file = fs::OpenOptions::new()
+                    .write(true)
+                    .create(true)
+                    .truncate(true)
+                    .mode(0o600)
+                    .open(&temporary)
+                    .map_err(failed)?;
                 file.write_all(hex.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
                 fs::rename(&temporary, path).map_err(failed)?;
                 if let Some(parent) = path.parent() {

@@ -83,7 +83,12 @@ impl Deployment {
 #[async_trait]
 pub trait Deployments {
     /// Accepts an upload for building, making the project if it is new.
-    async fn accept_deployment(&self, workspace: &WorkspaceId, new: NewDeployment, now: Timestamp) -> Result<Deployment, StoreError>;
+    async fn accept_deployment(
+        &self,
+        workspace: &WorkspaceId,
+        new: NewDeployment,
+        now: Timestamp,
+    ) -> Result<Deployment, StoreError>;
 
     /// The deployments that wait for a build, oldest first.
     async fn list_building(&self) -> Result<Vec<Deployment>, StoreError>;

@@ -225,7 +225,13 @@ pub enum CommitOutcome {
 #[async_trait]
 pub trait Runs {
     /// Accepts a run of an API.
-    async fn accept_run(&self, workspace: &WorkspaceId, project: &ProjectId, new: NewRun, now: Timestamp) -> Result<Accepted, StoreError>;
+    async fn accept_run(
+        &self,
+        workspace: &WorkspaceId,
+        project: &ProjectId,
+        new: NewRun,
+        now: Timestamp,
+    ) -> Result<Accepted, StoreError>;
 
     /// Accepts an operation with the run that performs it.
     async fn accept_operation(
@@ -253,14 +259,26 @@ pub trait Runs {
     async fn is_claim_current(&self, id: &RunId, epoch: i64) -> Result<bool, StoreError>;
 
     /// Uses up an attempt, durably, before user code may start. Nothing when the claim does not hold any more.
-    async fn begin_attempt(&self, id: &RunId, epoch: i64, stage: Stage, now: Timestamp) -> Result<Option<AttemptNumber>, StoreError>;
+    async fn begin_attempt(
+        &self,
+        id: &RunId,
+        epoch: i64,
+        stage: Stage,
+        now: Timestamp,
+    ) -> Result<Option<AttemptNumber>, StoreError>;
 
     /// Commits a transition.
     async fn commit_run(&self, commit: RunCommit) -> Result<CommitOutcome, StoreError>;
 
     /// Cancels a run of this project, finally: nothing of it starts after this returns. Returns its output, terminal before or
     /// now, or nothing if there is no such run.
-    async fn cancel_run(&self, project: &ProjectId, id: &RunId, reason: RunReason, now: Timestamp) -> Result<Option<RunOutput>, StoreError>;
+    async fn cancel_run(
+        &self,
+        project: &ProjectId,
+        id: &RunId,
+        reason: RunReason,
+        now: Timestamp,
+    ) -> Result<Option<RunOutput>, StoreError>;
 
     /// Cancels the runs that another run has kept from their session for longer than their own timeout: one and the same
     /// claim has held the session that long since they were accepted. Time spent in a queue that moves, or waiting for the

@@ -52,10 +52,8 @@ impl AuthSessions for SqliteStore {
 }
 
 async fn list(readers: &SqlitePool, project: &ProjectId) -> Result<Vec<AuthSession>, Halt> {
-    let rows = sqlx::query(select_sessions!("WHERE s.project_id = $1 ORDER BY s.id"))
-        .bind(project.as_str())
-        .fetch_all(readers)
-        .await?;
+    let rows =
+        sqlx::query(select_sessions!("WHERE s.project_id = $1 ORDER BY s.id")).bind(project.as_str()).fetch_all(readers).await?;
     rows.iter().map(read_session).collect()
 }
 
@@ -84,10 +82,12 @@ async fn delete(tx: &mut SqliteConnection, project: ProjectId, id: String) -> Re
 }
 
 async fn secrets(readers: &SqlitePool, vault: &Vault, key: &SessionKey) -> Result<Option<SessionSecrets>, Halt> {
-    let row = sqlx::query("SELECT key, workspace_id, kind, parameters_sealed, state_sealed, proxy_sealed FROM auth_sessions WHERE key = $1")
-        .bind(key.as_str())
-        .fetch_optional(readers)
-        .await?;
+    let row = sqlx::query(
+        "SELECT key, workspace_id, kind, parameters_sealed, state_sealed, proxy_sealed FROM auth_sessions WHERE key = $1",
+    )
+    .bind(key.as_str())
+    .fetch_optional(readers)
+    .await?;
     let Some(row) = row else { return Ok(None) };
     let fields = Fields::new(&row, "auth_sessions", "key")?;
     let workspace = fields.parse("workspace_id", WorkspaceId::parse)?;

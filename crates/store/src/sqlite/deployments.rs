@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
-use keywright_domain::{DeploymentId, DeploymentStatus, Problem, ProjectId, ProjectName, RunReason, Settings, Timestamp, WorkspaceId};
+use keywright_domain::{
+    DeploymentId, DeploymentStatus, Problem, ProjectId, ProjectName, RunReason, Settings, Timestamp, WorkspaceId,
+};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{SqliteConnection, SqlitePool};
 
@@ -27,7 +29,12 @@ macro_rules! select_deployments {
 
 #[async_trait]
 impl Deployments for SqliteStore {
-    async fn accept_deployment(&self, workspace: &WorkspaceId, new: NewDeployment, now: Timestamp) -> Result<Deployment, StoreError> {
+    async fn accept_deployment(
+        &self,
+        workspace: &WorkspaceId,
+        new: NewDeployment,
+        now: Timestamp,
+    ) -> Result<Deployment, StoreError> {
         let (workspace, vault) = (workspace.clone(), self.vault.clone());
         self.write("accept_deployment", move |tx| accept(tx, vault, workspace, new, now).boxed()).await
     }
@@ -77,13 +84,16 @@ async fn accept(
     new: NewDeployment,
     now: Timestamp,
 ) -> Result<Deployment, Halt> {
-    sqlx::query("INSERT INTO projects (id, workspace_id, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (workspace_id, name) DO NOTHING")
-        .bind(new.project_id_if_new.as_str())
-        .bind(workspace.as_str())
-        .bind(new.project.as_str())
-        .bind(now.as_micros())
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query(
+        "INSERT INTO projects (id, workspace_id, name, created_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (workspace_id, name) DO NOTHING",
+    )
+    .bind(new.project_id_if_new.as_str())
+    .bind(workspace.as_str())
+    .bind(new.project.as_str())
+    .bind(now.as_micros())
+    .execute(&mut *tx)
+    .await?;
     sqlx::query(
         "INSERT INTO deployments (id, workspace_id, project_id, status, digest, size_bytes, created_at)
          SELECT $1, workspace_id, id, 'building', $4, $5, $6 FROM projects WHERE workspace_id = $2 AND name = $3",
@@ -99,7 +109,13 @@ async fn accept(
     get(tx, &vault, &new.id).await?.ok_or(Halt::Misuse("a deployment is not there right after it was stored"))
 }
 
-async fn finish(tx: &mut SqliteConnection, vault: Vault, id: DeploymentId, built: BuiltDeployment, now: Timestamp) -> Result<(), Halt> {
+async fn finish(
+    tx: &mut SqliteConnection,
+    vault: Vault,
+    id: DeploymentId,
+    built: BuiltDeployment,
+    now: Timestamp,
+) -> Result<(), Halt> {
     let deployment = building(tx, &vault, &id).await?;
     let form = to_json(&BuiltForm::from(&built));
     let sealed = seal(&vault, &deployment.workspace, &id).bytes("built_sealed", form.as_bytes())?;
@@ -219,7 +235,12 @@ fn read_deployment(row: &SqliteRow, vault: &Vault) -> Result<Deployment, Halt> {
 }
 
 /// Opens what a build found out.
-pub(super) fn open_built(vault: &Vault, workspace: &WorkspaceId, id: &DeploymentId, sealed: &[u8]) -> Result<BuiltDeployment, Halt> {
+pub(super) fn open_built(
+    vault: &Vault,
+    workspace: &WorkspaceId,
+    id: &DeploymentId,
+    sealed: &[u8],
+) -> Result<BuiltDeployment, Halt> {
     let plain = seal(vault, workspace, id).open("built_sealed", sealed)?;
     let corrupt = |why: String| {
         Halt::Store(StoreError::Corrupt { table: "deployments", what: format!("built_sealed of the row {id}: {why}") })

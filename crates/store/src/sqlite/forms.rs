@@ -4,7 +4,8 @@
 //! only ever added to: whatever was written once must stay readable.
 
 use keywright_domain::{
-    ApiName, AttemptCode, AttemptFailure, Dependency, ExtendedPayload, Language, Problem, RunCode, RunFailure, RunReason, RunState,
+    ApiName, AttemptCode, AttemptFailure, Dependency, ExtendedPayload, Language, Problem, RunCode, RunFailure, RunReason,
+    RunState,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -31,14 +31,13 @@ async fn get(
     project: &ProjectId,
     key: &str,
 ) -> Result<Option<Value>, Halt> {
-    let sealed: Option<Vec<u8>> = sqlx::query_scalar(
-        "SELECT value_sealed FROM key_values WHERE workspace_id = $1 AND project_id = $2 AND key = $3",
-    )
-    .bind(workspace.as_str())
-    .bind(project.as_str())
-    .bind(key)
-    .fetch_optional(readers)
-    .await?;
+    let sealed: Option<Vec<u8>> =
+        sqlx::query_scalar("SELECT value_sealed FROM key_values WHERE workspace_id = $1 AND project_id = $2 AND key = $3")
+            .bind(workspace.as_str())
+            .bind(project.as_str())
+            .bind(key)
+            .fetch_optional(readers)
+            .await?;
     let Some(sealed) = sealed else { return Ok(None) };
     Ok(Some(seal(vault, workspace, &row(project, key)).open_json("value_sealed", &sealed)?.into_inner()))
 }

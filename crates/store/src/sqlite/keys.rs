@@ -87,15 +87,19 @@ async fn list_keys(readers: &SqlitePool, workspace: &WorkspaceId) -> Result<Vec<
     rows.iter().map(read_key).collect()
 }
 
-async fn revoke_key(tx: &mut SqliteConnection, workspace: WorkspaceId, id: KeyId, now: Timestamp) -> Result<Option<ApiKey>, Halt> {
-    let row = sqlx::query(
-        "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE workspace_id = $1 AND id = $2 RETURNING *",
-    )
-    .bind(workspace.as_str())
-    .bind(id.as_str())
-    .bind(now.as_micros())
-    .fetch_optional(tx)
-    .await?;
+async fn revoke_key(
+    tx: &mut SqliteConnection,
+    workspace: WorkspaceId,
+    id: KeyId,
+    now: Timestamp,
+) -> Result<Option<ApiKey>, Halt> {
+    let row =
+        sqlx::query("UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE workspace_id = $1 AND id = $2 RETURNING *")
+            .bind(workspace.as_str())
+            .bind(id.as_str())
+            .bind(now.as_micros())
+            .fetch_optional(tx)
+            .await?;
     row.as_ref().map(read_key).transpose()
 }
 

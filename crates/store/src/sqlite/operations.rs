@@ -19,7 +19,8 @@ impl Operations for SqliteStore {
 
 async fn find(readers: &SqlitePool, project: &ProjectId, id: &OperationId) -> Result<Option<Operation>, Halt> {
     let row = sqlx::query(
-        "SELECT o.id AS operation_id, o.kind, o.session_id, r.id, r.state, r.stage, r.used, r.lost_in_row, r.saw_user_fault, r.outcome
+        "SELECT o.id AS operation_id, o.kind, o.session_id,
+                r.id, r.state, r.stage, r.used, r.lost_in_row, r.saw_user_fault, r.outcome
          FROM operations o JOIN runs r ON r.id = o.run_id WHERE o.project_id = $1 AND o.id = $2",
     )
     .bind(project.as_str())

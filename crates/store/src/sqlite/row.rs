@@ -42,7 +42,11 @@ impl<'r> Fields<'r> {
     }
 
     /// A text that has a form.
-    pub(super) fn parse<T, E: std::fmt::Display>(&self, column: &str, read: impl FnOnce(&str) -> Result<T, E>) -> Result<T, Halt> {
+    pub(super) fn parse<T, E: std::fmt::Display>(
+        &self,
+        column: &str,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<T, Halt> {
         let text: String = self.get(column)?;
         read(&text).map_err(|error| self.corrupt(column, error))
     }

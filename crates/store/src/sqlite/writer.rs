@@ -9,9 +9,11 @@
 //! batch.
 
 use std::fs::File;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
@@ -99,7 +101,9 @@ trait Queued: Send {
 impl<T: Send + 'static> Queued for Job<T> {
     async fn run(&mut self, connection: &mut SqliteConnection) -> bool {
         let Some(work) = self.work.take() else { return false };
-        let outcome = work(connection).await;
+        // A bug in one piece of work is not to end the writing of everybody else.
+        let outcome = AssertUnwindSafe(work(connection)).catch_unwind().await;
+        let outcome = outcome.unwrap_or(Err(Halt::Misuse("the work panicked")));
         let is_kept = outcome.is_ok();
         self.outcome = Some(outcome.map_err(|halt| halt.in_method(self.context)));
         is_kept

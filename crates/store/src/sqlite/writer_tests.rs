@@ -99,6 +99,24 @@ async fn work_that_fails_takes_back_its_own_changes_only() {
 }
 
 #[tokio::test]
+async fn work_that_panics_fails_alone() {
+    let fixture = Fixture::new(|options| options).await;
+    let panicking = fixture.writer.write("panicking", |tx| {
+        async move {
+            insert(tx, 100, 0).await?;
+            "no number".parse::<i64>().map(drop).map_err(drop).expect("a bug");
+            Ok(())
+        }
+        .boxed()
+    });
+    let (one, panicking, two) = tokio::join!(biased; fixture.insert(1, 0), panicking, fixture.insert(2, 0));
+    one.unwrap();
+    two.unwrap();
+    assert!(matches!(panicking, Err(StoreError::Driver { context: "panicking", .. })), "{panicking:?}");
+    assert_eq!(fixture.numbers().await, [1, 2]);
+}
+
+#[tokio::test]
 async fn a_full_disk_is_unavailable_and_the_writer_recovers_by_itself() {
     let fixture = Fixture::new(|options| options.pragma("max_page_count", "30")).await;
     fixture.insert(1, 0).await.unwrap();

@@ -18,13 +18,18 @@ pub(crate) async fn attempts_are_listed_in_order_with_how_they_ended(bench: &Ben
     bench.store.begin_attempt(&run, record.epoch, Stage::PostCheck, bench.now()).await.unwrap().unwrap();
 
     let attempts = bench.store.list_attempts(&project, &run).await.unwrap().unwrap();
-    let seen: Vec<_> =
-        attempts.iter().map(|attempt| (attempt.number.get(), attempt.stage, attempt.outcome.clone(), attempt.log_blob.as_deref())).collect();
-    assert_eq!(seen, [
-        (1, Stage::Create, Some(AttemptOutcome::Failed(failure(AttemptCode::ScriptTimeout))), Some("log-1")),
-        (2, Stage::Create, Some(AttemptOutcome::Succeeded), Some("log-2")),
-        (3, Stage::PostCheck, None, None),
-    ]);
+    let seen: Vec<_> = attempts
+        .iter()
+        .map(|attempt| (attempt.number.get(), attempt.stage, attempt.outcome.clone(), attempt.log_blob.as_deref()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (1, Stage::Create, Some(AttemptOutcome::Failed(failure(AttemptCode::ScriptTimeout))), Some("log-1")),
+            (2, Stage::Create, Some(AttemptOutcome::Succeeded), Some("log-2")),
+            (3, Stage::PostCheck, None, None),
+        ]
+    );
     assert!(attempts[0].ended_at.unwrap() > attempts[0].started_at);
     assert_eq!(attempts[2].ended_at, None);
 

@@ -11,8 +11,8 @@ use keywright_domain::{
     TimeoutSeconds, Timestamp, Transition, WorkerId, WorkspaceId,
 };
 use keywright_store::{
-    Accepted, AttemptClose, AttemptOutcome, BuiltDeployment, CommitOutcome, NewDeployment, NewKey, NewOperation, NewRun, RunCommit,
-    RunRecord, RunRequest, SessionTarget, Store,
+    Accepted, AttemptClose, AttemptOutcome, BuiltDeployment, CommitOutcome, NewDeployment, NewKey, NewOperation, NewRun,
+    RunCommit, RunRecord, RunRequest, SessionTarget, Store,
 };
 use serde_json::{Value, json};
 
@@ -117,7 +117,8 @@ impl Bench {
     }
 
     pub(crate) fn create(&self, name: &str, input: Value) -> NewOperation {
-        let target = SessionTarget::CreateOrReplace { id: session_id(name), key_if_new: SessionKey::from_entropy(self.entropy()) };
+        let target =
+            SessionTarget::CreateOrReplace { id: session_id(name), key_if_new: SessionKey::from_entropy(self.entropy()) };
         self.operation(RunKind::Create, target, Some(input))
     }
 
@@ -232,7 +233,17 @@ impl Bench {
         };
         let Transition { state, effects } = transition;
         assert_eq!(effects.contains(&Effect::KeepCandidate), candidate.is_some());
-        RunCommit { run: record.id.clone(), epoch: record.epoch, state, effects, attempt, candidate, result, payloads, now: self.now() }
+        RunCommit {
+            run: record.id.clone(),
+            epoch: record.epoch,
+            state,
+            effects,
+            attempt,
+            candidate,
+            result,
+            payloads,
+            now: self.now(),
+        }
     }
 
     /// Takes a create or update, logs in and checks.

@@ -28,7 +28,10 @@ pub(crate) async fn a_claim_brings_back_all_that_was_accepted(bench: &Bench) {
     let record = bench.claim_one().await;
     let request = expected.request;
     assert_eq!(record.id, request.id);
-    assert_eq!((record.workspace, record.project, record.project_name.as_str()), (bench.workspace.clone(), project.clone(), "shop"));
+    assert_eq!(
+        (record.workspace, record.project, record.project_name.as_str()),
+        (bench.workspace.clone(), project.clone(), "shop")
+    );
     assert_eq!((record.plan, record.api), (request.plan, Some(expected.api)));
     assert_eq!(record.session.unwrap().id.as_str(), "ada");
     assert_eq!(record.parameters, Some(expected.parameters));
@@ -74,7 +77,8 @@ pub(crate) async fn an_unknown_session_is_refused(bench: &Bench) {
     new.request.idempotency = Some(Idempotency { key: "k".to_owned(), fingerprint: [1; 32] });
     let refused = bench.store.accept_operation(&bench.workspace, &project, new.clone(), bench.now()).await.unwrap();
     assert_eq!(refused, Accepted::NoSuchSession);
-    let refused = bench.store.accept_run(&bench.workspace, &project, bench.api_run(Some(existing("ada"))), bench.now()).await.unwrap();
+    let refused =
+        bench.store.accept_run(&bench.workspace, &project, bench.api_run(Some(existing("ada"))), bench.now()).await.unwrap();
     assert_eq!(refused, Accepted::NoSuchSession);
     assert!(bench.claim().await.is_empty());
 

@@ -51,7 +51,7 @@ pub(crate) async fn one_session_has_one_owner(bench: &Bench) {
 
     // Handed back, the first is still before the second.
     bench.store.release_run(&first, taken[0].epoch).await.unwrap();
-    assert_eq!(bench.claimed_ids().await, [first.clone()]);
+    assert_eq!(bench.claimed_ids().await, std::slice::from_ref(&first));
     bench.store.cancel_run(&project, &first, keywright_domain::RunReason::UserAction, bench.now()).await.unwrap();
     assert_eq!(bench.claimed_ids().await, [second]);
 }

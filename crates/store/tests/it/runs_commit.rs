@@ -83,7 +83,10 @@ pub(crate) async fn a_commit_that_makes_no_sense_changes_nothing(bench: &Bench) 
     let (_, close) = bench.attempted(&record, &captured(json!("state"))).await;
 
     let adopt = Transition { state: RunState::Completed, effects: vec![Effect::AdoptCandidate] };
-    assert!(bench.store.commit_run(bench.commit(&record, adopt, Some(close.clone()), None)).await.is_err(), "there is no candidate");
+    assert!(
+        bench.store.commit_run(bench.commit(&record, adopt, Some(close.clone()), None)).await.is_err(),
+        "there is no candidate"
+    );
     let keep = Transition { state: RunState::Completed, effects: vec![Effect::KeepResult] };
     assert!(bench.store.commit_run(bench.commit(&record, keep, Some(close.clone()), None)).await.is_err(), "there is no result");
     let other = AttemptClose { number: keywright_domain::AttemptNumber::new(2).unwrap(), ..close };

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use keywright_domain::{AttemptEnd, ProjectId, RunId, RunState, WorkspaceId};
 use keywright_store::sqlite::{OpenError, SqliteStore};
-use keywright_store::{Keys as _, MasterKey, NewKey, Projects as _, Runs as _, Store, StoreError, SystemEntropy, Vault, VaultError};
+use keywright_store::{
+    Keys as _, MasterKey, NewKey, Projects as _, Runs as _, Store, StoreError, SystemEntropy, Vault, VaultError,
+};
 use serde_json::json;
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
@@ -54,7 +56,9 @@ async fn another_master_key_does_not_open_the_data() {
     store.bootstrap(&workspace, key, keywright_domain::Timestamp::from_micros(1)).await.unwrap();
     store.close().await;
     let wrong = SqliteStore::open(&path, vault(2)).await.unwrap_err();
-    assert!(matches!(&wrong, OpenError::WrongKey { workspace: named, source: VaultError::DoesNotOpen } if named == workspace.as_str()));
+    assert!(
+        matches!(&wrong, OpenError::WrongKey { workspace: named, source: VaultError::DoesNotOpen } if named == workspace.as_str())
+    );
     SqliteStore::open(&path, vault(1)).await.unwrap();
 }
 
@@ -74,7 +78,7 @@ async fn a_newer_schema_is_refused() {
     let path = folder.path().join("keywright.db");
     SqliteStore::open(&path, vault(1)).await.unwrap().close().await;
     let mut connection = raw(&path).await;
-    sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (999, 'later', 1, x'00', 0)")
+    sqlx::query("INSERT INTO _sqlx_migrations SELECT 999, 'later', installed_on, success, checksum, 0 FROM _sqlx_migrations")
         .execute(&mut connection)
         .await
         .unwrap();
@@ -142,10 +146,12 @@ async fn a_secret_that_was_moved_is_reported_with_its_place() {
     bench.ready_session(&project, "ada", json!({}), json!("hers")).await;
     bench.ready_session(&project, "bob", json!({}), json!("his")).await;
     let mut connection = raw(&path).await;
-    sqlx::query("UPDATE auth_sessions SET state_sealed = (SELECT state_sealed FROM auth_sessions WHERE id = 'ada') WHERE id = 'bob'")
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    sqlx::query(
+        "UPDATE auth_sessions SET state_sealed = (SELECT state_sealed FROM auth_sessions WHERE id = 'ada') WHERE id = 'bob'",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
     let key = bench.store.find_auth_session(&project, "bob").await.unwrap().unwrap().key;
     match bench.store.session_secrets(&key).await.unwrap_err() {
         StoreError::Corrupt { table: "auth_sessions", what } => {

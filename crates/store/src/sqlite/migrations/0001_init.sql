@@ -1,4 +1,5 @@
--- Times are microseconds since the Unix epoch, UTC. Columns named *_sealed hold ciphertext that opens only in its own row and column.
+-- Times are microseconds since the Unix epoch, UTC. Columns named *_sealed hold ciphertext that opens only in its own row
+-- and column.
 -- Every enumeration is checked here as well as in the code, so that a row that makes no sense cannot be written.
 
 CREATE TABLE workspaces (

@@ -4,8 +4,8 @@
 //! its session is gone by now. Refusals change nothing.
 
 use keywright_domain::{
-    ApiName, AuthSessionId, OperationId, ProjectId, RunId, RunKind, Secret, SessionBinding, SessionKey, SessionKind, TimeoutSeconds,
-    Timestamp, WorkspaceId,
+    ApiName, AuthSessionId, OperationId, ProjectId, RunId, RunKind, Secret, SessionBinding, SessionKey, SessionKind,
+    TimeoutSeconds, Timestamp, WorkspaceId,
 };
 use serde_json::Value;
 use sqlx::SqliteConnection;
@@ -100,11 +100,12 @@ async fn accept(
 }
 
 async fn find_earlier(tx: &mut SqliteConnection, origin: &Origin, given: &Idempotency) -> Result<Option<Accepted>, Halt> {
-    let row = sqlx::query("SELECT key, fingerprint, run_id, operation_id FROM idempotency_keys WHERE workspace_id = $1 AND key = $2")
-        .bind(origin.workspace.as_str())
-        .bind(&given.key)
-        .fetch_optional(tx)
-        .await?;
+    let row =
+        sqlx::query("SELECT key, fingerprint, run_id, operation_id FROM idempotency_keys WHERE workspace_id = $1 AND key = $2")
+            .bind(origin.workspace.as_str())
+            .bind(&given.key)
+            .fetch_optional(tx)
+            .await?;
     let Some(row) = row else { return Ok(None) };
     let fields = Fields::new(&row, "idempotency_keys", "key")?;
     if fields.get::<Vec<u8>>("fingerprint")? != given.fingerprint {
@@ -199,7 +200,8 @@ async fn insert_run(
                            create_attempts, check_attempts, api_attempts, timeout_s, session_timeout_s, trace, session_trace,
                            session_key, session_id, session_ephemeral,
                            parameters_sealed, input_sealed, proxy_sealed, sink_sealed, state, holds_session, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, 'pending', $6, $22)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                 $18, $19, $20, $21, 'pending', $6, $22)",
     )
     .bind(request.id.as_str())
     .bind(origin.workspace.as_str())

@@ -62,7 +62,9 @@ pub(super) async fn apply(
     for effect in effects {
         match effect {
             Effect::KeepCandidate => {
-                let Some(state) = &kept.candidate else { return Err(Halt::Misuse("a candidate is to be kept, but none was brought")) };
+                let Some(state) = &kept.candidate else {
+                    return Err(Halt::Misuse("a candidate is to be kept, but none was brought"));
+                };
                 candidate = Some(seal.json("candidate_sealed", state.reveal())?);
             }
             Effect::KeepResult => {

@@ -45,7 +45,9 @@ impl Runs for SqliteStore {
     }
 
     async fn find_run(&self, project: &ProjectId, id: &RunId) -> Result<Option<RunOutput>, StoreError> {
-        async { record::find_output(&mut *self.readers.acquire().await?, &self.vault, project, id).await }.await.in_method("find_run")
+        async { record::find_output(&mut *self.readers.acquire().await?, &self.vault, project, id).await }
+            .await
+            .in_method("find_run")
     }
 
     async fn claim_runs(&self, worker: &WorkerId, limit: u32, now: Timestamp) -> Result<Vec<RunRecord>, StoreError> {

@@ -2,8 +2,8 @@
 //! that a transition has to know.
 
 use keywright_domain::{
-    ApiName, AttemptNumber, AuthSessionId, Budgets, DeploymentId, ExtendedPayload, Progress, ProjectId, ProjectName, RunId, RunKind,
-    RunPlan, RunState, SessionBinding, SessionKey, Stage, WorkspaceId,
+    ApiName, AttemptNumber, AuthSessionId, Budgets, DeploymentId, ExtendedPayload, Progress, ProjectId, ProjectName, RunId,
+    RunKind, RunPlan, RunState, SessionBinding, SessionKey, Stage, WorkspaceId,
 };
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;

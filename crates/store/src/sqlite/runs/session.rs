@@ -32,7 +32,8 @@ pub(super) async fn adopt_candidate(tx: &mut SqliteConnection, vault: &Vault, ru
     let candidate = from.read_json(&fields, "candidate_sealed")?;
     let candidate = candidate.ok_or(Halt::Misuse("a candidate is to be adopted, but there is none"))?;
     sqlx::query(
-        "UPDATE auth_sessions SET state_sealed = $2, generation = generation + 1, status = 'ready', updated_at = $3 WHERE key = $1",
+        "UPDATE auth_sessions SET state_sealed = $2, generation = generation + 1, status = 'ready', updated_at = $3
+         WHERE key = $1",
     )
     .bind(key.as_str())
     .bind(to.json("state_sealed", candidate.reveal())?)
@@ -44,7 +45,9 @@ pub(super) async fn adopt_candidate(tx: &mut SqliteConnection, vault: &Vault, ru
     let proxy = to.proxy("proxy_sealed", from.read_proxy(&fields, "proxy_sealed")?.as_ref())?;
     let replace = match run.plan.kind {
         // A create says all there is to say of a session, so what it does not name is gone.
-        RunKind::Create => "UPDATE auth_sessions SET kind = 'credentials', parameters_sealed = $2, proxy_sealed = $3 WHERE key = $1",
+        RunKind::Create => {
+            "UPDATE auth_sessions SET kind = 'credentials', parameters_sealed = $2, proxy_sealed = $3 WHERE key = $1"
+        }
         // An update that names no proxy keeps the one the session is pinned to. A RUNTIME input is never kept.
         RunKind::Update => {
             "UPDATE auth_sessions SET parameters_sealed = CASE kind WHEN 'credentials' THEN coalesce($2, parameters_sealed) END,
