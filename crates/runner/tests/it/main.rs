@@ -2,5 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "what prepares a test fails it by panicking")]
 
+mod archive;
 mod mask;
 mod trace;
