@@ -13,6 +13,8 @@ mod signals;
 pub mod sqlite;
 mod vault;
 
+use std::fmt::Debug;
+
 pub use ambient::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use blobs::{BlobError, BlobKey, Blobs};
 pub use error::StoreError;
@@ -33,7 +35,7 @@ pub use vault::{MasterKey, Place, Vault, VaultError};
 
 /// Everything a backend offers, as one object.
 pub trait Store:
-    std::fmt::Debug + Send + Sync + Keys + Projects + Deployments + AuthSessions + Operations + Runs + Attempts + Files + KeyValues
+    Keys + Projects + Deployments + AuthSessions + Operations + Runs + Attempts + Files + KeyValues + Debug + Send + Sync
 {
     /// Where commits announce themselves.
     fn signals(&self) -> &Signals;

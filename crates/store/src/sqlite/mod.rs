@@ -1,7 +1,7 @@
 //! The SQLite backend: one file, one process, one writer.
 //!
 //! Write-ahead log with `synchronous=FULL`; every write goes through one connection that commits in groups
-//! ([`writer`]), every read through a small pool that cannot write. Refuses to share its file with another process. If the
+//! (`writer.rs`), every read through a small pool that cannot write. Refuses to share its file with another process. If the
 //! process dies here, the file holds every transaction that was answered and nothing of any other.
 
 mod attempts;
@@ -28,6 +28,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 pub use open::{NotDurable, OpenError};
 
 use self::halt::Halt;
+use self::runs::SetAside;
 use self::writer::Writer;
 use crate::{Signals, Store, StoreError, Vault};
 
@@ -38,6 +39,7 @@ pub struct SqliteStore {
     readers: SqlitePool,
     vault: Vault,
     signals: Signals,
+    set_aside: SetAside,
 }
 
 impl SqliteStore {

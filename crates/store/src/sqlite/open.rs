@@ -16,6 +16,7 @@ use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use thiserror::Error;
 
 use super::SqliteStore;
+use super::runs::SetAside;
 use super::writer::Writer;
 use crate::{Signals, Vault, VaultError};
 
@@ -112,7 +113,7 @@ pub(super) async fn open(path: &Path, vault: Vault) -> Result<SqliteStore, OpenE
         .map_err(failed)?;
     let signals = Signals::default();
     let writer = Writer::start(connection, options, signals.clone(), lock);
-    Ok(SqliteStore { writer, readers, vault, signals })
+    Ok(SqliteStore { writer, readers, vault, signals, set_aside: SetAside::default() })
 }
 
 /// What every connection runs with.

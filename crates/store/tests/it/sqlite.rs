@@ -186,6 +186,23 @@ async fn a_row_that_makes_no_sense_is_reported_with_its_place() {
     }
 }
 
+#[tokio::test]
+async fn a_damaged_run_does_not_keep_others_from_going_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keywright.db");
+    let bench = Bench::new(Arc::new(SqliteStore::open(&path, vault(1)).await.unwrap()), ()).await;
+    let project = bench.project("shop", 2).await;
+    let damaged = bench.accept_run(&project, bench.api_run(None)).await;
+    let sound = bench.accept_run(&project, bench.api_run(None)).await;
+    let mut connection = raw(&path).await;
+    let damage = "UPDATE runs SET parameters_sealed = x'0102' WHERE id = $1";
+    sqlx::query(damage).bind(damaged.as_str()).execute(&mut connection).await.unwrap();
+    assert_eq!(bench.claimed_ids().await, std::slice::from_ref(&sound));
+    assert!(bench.claim().await.is_empty());
+    let output = bench.store.find_run(&project, &damaged).await.unwrap().unwrap();
+    assert_eq!((output.state, output.started_at), (RunState::Pending, None), "it is left as it was");
+}
+
 /// Accepts runs until it is killed, and says each that was accepted. A part of the test below, not a test.
 #[tokio::test]
 #[ignore = "started by the test that kills it"]

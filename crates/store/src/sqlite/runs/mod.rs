@@ -18,6 +18,7 @@ use super::halt::InMethod as _;
 use crate::{Accepted, CommitOutcome, NewOperation, NewRun, RunCommit, RunOutput, RunRecord, Runs, StoreError};
 
 pub(super) use cancel::cancel_unfinished_api_runs;
+pub(super) use claim::SetAside;
 pub(super) use record::read_state;
 
 #[async_trait]
@@ -51,8 +52,8 @@ impl Runs for SqliteStore {
     }
 
     async fn claim_runs(&self, worker: &WorkerId, limit: u32, now: Timestamp) -> Result<Vec<RunRecord>, StoreError> {
-        let (vault, worker) = (self.vault.clone(), worker.clone());
-        self.write("claim_runs", move |tx| claim::claim(tx, vault, worker, limit, now).boxed()).await
+        let (vault, set_aside, worker) = (self.vault.clone(), self.set_aside.clone(), worker.clone());
+        self.write("claim_runs", move |tx| claim::claim(tx, vault, set_aside, worker, limit, now).boxed()).await
     }
 
     async fn release_all_claims(&self) -> Result<u64, StoreError> {
