@@ -48,8 +48,9 @@ pub(crate) async fn serve(options: Box<ServeOptions>) -> anyhow::Result<()> {
     let master = MasterKey::load_or_create(&config.data_dir.join("master.key"), entropy.as_ref())?;
     let link_key = master.derive("file links");
     let vault = Vault::new(master, Arc::clone(&entropy));
-    let store = SqliteStore::open(&config.data_dir.join("keywright.db"), vault.clone()).await.context("the database cannot be opened")?;
-    let store: Arc<dyn Store> = Arc::new(store);
+    let database = SqliteStore::open(&config.data_dir.join("keywright.db"), vault.clone()).await;
+    let database = Arc::new(database.context("the database cannot be opened")?);
+    let store: Arc<dyn Store> = Arc::clone(&database) as _;
     let blobs = Blobs::in_folder(&config.data_dir.join("blobs"), vault).context("the blob folder cannot be used")?;
     let (workspace, first_key) = bootstrap(store.as_ref(), clock.as_ref(), entropy.as_ref()).await?;
 
@@ -102,6 +103,7 @@ pub(crate) async fn serve(options: Box<ServeOptions>) -> anyhow::Result<()> {
     }
     engine.stop(config.shutdown_grace).await;
     pool.close().await;
+    database.close().await;
     Ok(())
 }
 

@@ -40,6 +40,7 @@ export class Attempt {
   #keeper;
   #seat;
   #hook = {};
+  #expected;
   #leftovers = new Leftovers();
   #isAborted = false;
   #hasCrashed = false;
@@ -92,6 +93,11 @@ export class Attempt {
     this.#log.line("stderr", "error", `unhandled rejection: ${stackOf(reason, this.#project.root)}`);
   }
 
+  /** The state that the next attempt of this slot will most likely be started with. */
+  get expected() {
+    return this.#expected ?? this.#start.session ?? null;
+  }
+
   /** Run it to `idle`; whether the slot may take another start. */
   async run() {
     let outcome;
@@ -124,15 +130,19 @@ export class Attempt {
     }
     // An abort that came meanwhile was answered; user code must not begin after it.
     if (this.#isAborted) return undefined;
+    // A login is followed by its check in the same slot, at once.
+    //X
+    globalThis.T=[performance.now()];
     const result = await scope.enter(this.#scope, () => this.#userPart());
     return this.#harvest(result);
   }
 
   async #setTheStage() {
-    this.#seat = await this.#host.take(this.#options());
-    const { context, page } = this.#seat;
-    this.#keeper = new StateKeeper(context, this.#log);
-    await this.#keeper.restore(this.#start.session, page);
+    this.#seat = await this.#host.take(this.#options(), this.#start.session ?? null);
+    const { context, keeper } = this.#seat;
+    this.#keeper = keeper;
+    keeper.watch();
+    this.#warn(keeper);
     await this.#trace.start(context);
     this.#listen(context);
   }
@@ -162,8 +172,10 @@ export class Attempt {
 
   /** State and trace go with the context that the hook brought. */
   async #moveTo(context) {
-    this.#keeper = new StateKeeper(context, this.#log);
+    this.#keeper = new StateKeeper(context);
     await this.#keeper.restore(this.#start.session, this.#hook.page);
+    this.#keeper.watch();
+    this.#warn(this.#keeper);
     await this.#trace.move(context);
     this.#listen(context);
   }
@@ -177,7 +189,7 @@ export class Attempt {
 
   /** The outcome of a function that returned. */
   async #harvest(returned) {
-    let result;
+    T.push(performance.now());let result;
     let items;
     try {
       result = toPlain(returned);
@@ -192,15 +204,23 @@ export class Attempt {
     // First the trace, so that it ends with the user's last step and not with ours.
     await this.#trace.stop(TRACE_WITHIN_MS);
     const session = this.#start.captureSession ? await this.#capture() : undefined;
+    T.push(performance.now()); process._rawDebug('user',(T[1]-T[0]).toFixed(0),'harvest',(T[2]-T[1]).toFixed(0));this.#expected = session;
+    if (session !== undefined) this.#host.prepareWith(session);
     return { result, items, session };
   }
 
   async #capture() {
     try {
-      return await this.#keeper.capture();
+      const state = await this.#keeper.capture();
+      this.#warn(this.#keeper);
+      return state;
     } catch (error) {
       throw new AttemptFailed(Code.CAPTURE_FAILED, `the state could not be captured: ${messageOf(error)}`, error);
     }
+  }
+
+  #warn(keeper) {
+    for (const warning of keeper.takeWarnings()) this.#log.line("stderr", "warn", warning);
   }
 
   /** Send payloads and `done`; nothing of this attempt but `idle` follows. */

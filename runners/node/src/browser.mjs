@@ -1,7 +1,8 @@
 // The one browser of this process and the page that is kept ready in it.
 //
 // Launches Chromium through Playwright and makes contexts that look like a browser somebody sits at. The next context
-// with the defaults and one page in it are made ahead of time; an attempt that asks for something else gets its own.
+// with the defaults and one page in it are made ahead of time, with the state already in it that the next attempt will
+// most likely ask for; an attempt that asks for something else gets its own.
 // The CDP endpoint for hooks is Chromium's own, on a loopback port it chose itself, read from the file in the profile
 // folder of *our* child, so runners beside us are never mixed up.
 // If the process dies here, the browser sees its pipe close and ends.
@@ -9,8 +10,10 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { Identity } from "./identity.mjs";
 import { argumentsOf, descendants } from "./processes.mjs";
+import { StateKeeper } from "./state.mjs";
 
 const BASE_ARGS = [
   "--disable-blink-features=AutomationControlled",
@@ -29,7 +32,7 @@ export class BrowserHost {
   #defaults;
   #identity;
   #dressed;
-  #ready;
+  #next;
 
   constructor(browser, defaults, identity, { cdpUrl, pid }) {
     this.#browser = browser;
@@ -76,35 +79,62 @@ export class BrowserHost {
 
   /** Every context that is open but the prepared one. */
   async contextsInUse() {
-    const prepared = await this.#ready?.catch(() => undefined);
-    return this.#browser.contexts().filter((context) => context !== prepared?.context);
+    const prepared = await this.#next?.context.catch(() => undefined);
+    return this.#browser.contexts().filter((context) => context !== prepared);
   }
 
   /** Begin to make the next context and page with the defaults. */
   prepare() {
-    if (this.#ready !== undefined || !this.isConnected) return;
-    this.#ready = this.#make(this.#defaults);
-    this.#ready.catch(() => {}); // take makes another and sees for itself
+    if (this.#next !== undefined || !this.isConnected) return;
+    const context = this.#makeContext(this.#defaults);
+    const seat = context.then((made) => this.#makeSeat(made, this.#defaults));
+    this.#next = { context, seat, state: null };
+    // take makes another and sees for itself what is wrong.
+    context.catch(() => {});
+    seat.catch(() => {});
   }
 
-  /** A fresh `{context, page}`: the prepared one when the options fit, else a new one. */
-  async take(options) {
-    if (this.#ready !== undefined && fits(options, this.#defaults)) {
-      const ready = this.#ready;
-      this.#ready = undefined;
-      const seat = await ready.catch(() => undefined);
-      if (seat !== undefined && !seat.page.isClosed()) return seat;
+  /** Prepare, and put a state into the prepared page: the next attempt is expected to ask for it. */
+  prepareWith(state) {
+    this.prepare();
+    const next = this.#next;
+    if (!state || next === undefined || next.state !== null) return;
+    next.state = state;
+    next.seat = next.seat.then(async (seat) => {
+      const t=performance.now(); await seat.keeper.restore(state, seat.page);process._rawDebug('prerestore',(performance.now()-t).toFixed(0));
+      return seat;
+    });
+    next.seat.catch(() => {});
+  }
+
+  /**
+   * A fresh context with a page and the state in it, `{context, page, keeper}`: the prepared one when options and state
+   * fit, else a new one.
+   */
+  async take(options, state) {
+    const next = this.#next;
+    if (next !== undefined && fits(options, this.#defaults)) {
+      this.#next = undefined;
+      const mayFit = next.state === null || isDeepStrictEqual(next.state, state);
+      const seat = mayFit ? await next.seat.catch(() => undefined) : undefined;
+      if (seat !== undefined && !seat.page.isClosed()) {
+        if (next.state === null) await seat.keeper.restore(state, seat.page);
+        return seat;
+      }
+      next.context.then((context) => context.close()).catch(() => {}); // nobody will use it; it ends with the browser at the latest
     }
-    return this.#make(options);
+    const seat = await this.#makeSeat(await this.#makeContext(options), options);
+    await seat.keeper.restore(state, seat.page);
+    return seat;
   }
 
   async close() {
     await this.#browser.close();
   }
 
-  async #make({ width, height, ignoreHttpsErrors, locale, timezone, proxy }) {
+  async #makeContext({ width, height, ignoreHttpsErrors, locale, timezone, proxy }) {
     await this.#dressed;
-    const context = await this.#browser.newContext({
+    return this.#browser.newContext({
       viewport: { width, height },
       userAgent: this.userAgent,
       ignoreHTTPSErrors: ignoreHttpsErrors,
@@ -112,12 +142,15 @@ export class BrowserHost {
       timezoneId: timezone ?? undefined,
       proxy: proxy ?? undefined,
     });
+  }
+
+  async #makeSeat(context, { locale }) {
     const page = await context.newPage();
     await this.#identity.dress(context, page, locale);
     context.on("page", (other) => {
       this.#identity.dress(context, other, locale).catch(() => {}); // it closed meanwhile
     });
-    return { context, page };
+    return { context, page, keeper: new StateKeeper(context) };
   }
 }
 

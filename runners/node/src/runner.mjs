@@ -112,7 +112,7 @@ export class Runner {
     attempt.run().then(
       (isReusable) => {
         this.#attempt = undefined;
-        if (isReusable) this.#host.prepare();
+        if (isReusable) this.#host.prepareWith(attempt.expected);
       },
       (error) => {
         process._rawDebug(`keywright runner: ${error.stack ?? error}`);

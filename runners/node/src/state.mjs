@@ -16,24 +16,32 @@ const CAPTURE_WITHIN_MS = 30_000;
 
 export class StateKeeper {
   #context;
-  #log;
+  #warnings = [];
   #restored = [];
   /** The origins each open tab has visited, in order of opening. */
   #tabs = new Map();
   #visitedInClosedTabs = new Set();
   #newPage;
 
-  constructor(context, log) {
+  constructor(context) {
     this.#context = context;
-    this.#log = log;
     this.#newPage = context.newPage.bind(context);
   }
 
-  /** Put the state into the context, by way of `page` when it is blank; then watch where its pages go. */
+  /** Put the state into the context, by way of `page` when it is blank. */
   async restore(state, page) {
     if (state) await within(RESTORE_WITHIN_MS, this.#restore(state, page));
+  }
+
+  /** From now on remember where the pages go. */
+  watch() {
     for (const open of this.#context.pages()) this.#watch(open);
     this.#context.on("page", (opened) => this.#watch(opened));
+  }
+
+  /** What could not be kept or restored, once. */
+  takeWarnings() {
+    return this.#warnings.splice(0);
   }
 
   /** The whole state now. The context is not to be used by anybody afterwards. */
@@ -103,14 +111,25 @@ export class StateKeeper {
     for (const [page] of tabs) await this.#readDocument(page, found);
     for (const [page, visited] of tabs) await this.#readVisited(page, [...visited].filter((origin) => found.wants(origin)), found);
 
+    await this.#readClosed([...closed].filter((origin) => found.wants(origin, OF_CONTEXT)), found);
+    return { version: 1, cookies: await this.#readCookies(), origins: found.origins() };
+  }
+
+  /** Origins of tabs that are gone: what belongs to the context is still there. */
+  async #readClosed(origins, found) {
+    if (origins.length === 0) return;
     const page = await this.#newPage();
     const stub = await StubPage.on(page);
-    for (const origin of closed) {
-      if (found.wants(origin, OF_CONTEXT)) this.#take(found, await stub.capture(origin, OF_CONTEXT), OF_CONTEXT);
-    }
-    const cookies = await readCookies(stub.session);
+    for (const origin of origins) this.#take(found, await stub.capture(origin, OF_CONTEXT), OF_CONTEXT);
     await page.close();
-    return { version: 1, cookies, origins: found.origins() };
+  }
+
+  async #readCookies() {
+    const page = this.#context.pages()[0] ?? (await this.#newPage());
+    const session = await this.#context.newCDPSession(page);
+    const cookies = await readCookies(session);
+    await session.detach();
+    return cookies;
   }
 
   /** The main document of an open page, where it is and as it is. */
@@ -150,7 +169,7 @@ export class StateKeeper {
   }
 
   #warn(warnings) {
-    for (const warning of warnings) this.#log.line("stderr", "warn", warning);
+    this.#warnings.push(...warnings);
   }
 }
 

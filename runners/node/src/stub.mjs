@@ -6,8 +6,13 @@
 
 import { readFileSync } from "node:fs";
 import path from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
+const BLANK = "about:blank";
+const NOT_YET_ACTIVE = "Not attached to an active page";
+const HISTORY_LOOKS = 500;
+const HISTORY_LOOK_MS = 2;
 const SHARED = process.env.KEYWRIGHT_SHARED ?? fileURLToPath(new URL("../../shared/", import.meta.url));
 const STATE_SCRIPT = readFileSync(path.join(SHARED, "state.js"), "utf8");
 const POPUP_SCRIPT = readFileSync(path.join(SHARED, "popup.js"), "utf8");
@@ -64,7 +69,7 @@ export class StubPage {
 
   /** Write into the stores of an origin; the warnings. */
   async restore(state, stores) {
-    await this.#visit(state.origin);
+    const t=performance.now();await this.#visit(state.origin);process._rawDebug('visit',(performance.now()-t).toFixed(0));
     return (await callScript(this.#session, undefined, "restore", state, stores)).warnings;
   }
 
@@ -75,14 +80,28 @@ export class StubPage {
   }
 
   /** Back to an untouched blank page. */
-  async leave() {
-    await this.#page.goto("about:blank", { waitUntil: "commit" });
+  async leave() { const t=performance.now();
+    await this.#page.goto(BLANK, { waitUntil: "commit" });
+    await this.#forgetHistory();
     await Promise.all([
-      this.#session.send("Page.resetNavigationHistory"),
       this.#session.send("Fetch.disable"),
       this.#session.send("Network.disable"),
     ]);
-    await this.#session.detach();
+    await this.#session.detach();process._rawDebug('leave',(performance.now()-t).toFixed(0));
+  }
+
+  /** The renderer reports a new document a moment before the browser has made it the active one. */
+  async #forgetHistory() {
+    for (let look = 0; look < HISTORY_LOOKS; look += 1) {
+      try {
+        const { entries, currentIndex } = await this.#session.send("Page.getNavigationHistory");
+        if (entries[currentIndex].url === BLANK) return await this.#session.send("Page.resetNavigationHistory");
+      } catch (error) {
+        if (!error.message.includes(NOT_YET_ACTIVE)) throw error;
+      }
+      await pause(HISTORY_LOOK_MS);
+    }
+    throw new Error("the page does not become blank");
   }
 
   async #visit(origin) {

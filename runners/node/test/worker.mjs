@@ -138,6 +138,7 @@ export class RunnerUnderTest {
   }
 
   #heard(message) {
+    message.atMs = performance.now();
     this.said.push(message);
     if (message.type === "call") this.#answer(message);
     this.#wake();

@@ -35,7 +35,8 @@ async function uploadFileToS3({ file, configs, fileNameOverride, contentType } =
   if (isAuthoring()) return authoringAttachment(suggested);
   const settings = settingsFromEnvironment(configs);
   const name = fileNameOverride || suggested || randomUUID();
-  const folder = await mkdtemp(path.join(tmpdir(), "upload-"));
+  // In a run the platform takes files from below the runner's folder only.
+  const folder = await mkdtemp(path.join(process.env.KEYWRIGHT_SLOT_DIR || tmpdir(), "upload-"));
   try {
     const copy = path.join(folder, "file");
     if (settings.region && settings.bucket) return await toS3(file, copy, settings, { name, suggested, contentType });

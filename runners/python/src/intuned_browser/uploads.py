@@ -7,6 +7,7 @@ temporary folder while it is uploaded and is removed in every case; if the proce
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -46,7 +47,8 @@ async def upload_file_to_s3(
         return _authoring_attachment(suggested)
     settings = settings_from_environment(configs)
     name = file_name_override or suggested or str(uuid4())
-    with tempfile.TemporaryDirectory(prefix="upload-") as folder:
+    # In a run the platform takes files from below the runner's folder only.
+    with tempfile.TemporaryDirectory(prefix="upload-", dir=os.environ.get("KEYWRIGHT_SLOT_DIR") or None) as folder:
         path = Path(folder, "file")
         if settings.region and settings.bucket_name:
             return await _to_s3(file, path, settings, name, suggested or "", content_type)
