@@ -25,8 +25,8 @@
   const FOREIGN_PATHS = ["/recaptcha/", "/turnstile/"];
   const MAX_PIXEL_SIDE = 1;
 
-  const box = iframe.getBoundingClientRect();
-  if (box.width <= MAX_PIXEL_SIDE || box.height <= MAX_PIXEL_SIDE) return "skip";
+  // Without the border, which a frame has unless it is told not to.
+  if (iframe.clientWidth <= MAX_PIXEL_SIDE || iframe.clientHeight <= MAX_PIXEL_SIDE) return "skip";
   let url;
   try {
     url = new URL(iframe.getAttribute("src") || "about:blank", document.baseURI);
