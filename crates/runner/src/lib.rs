@@ -2,11 +2,33 @@
 //! deployment; secrets kept out of logs and traces.
 
 mod archive;
+mod calls;
+mod conversation;
+mod ending;
+mod environment;
+mod folder;
+mod host;
+mod ledger;
+mod link;
+mod log;
 mod manifest;
 mod mask;
+mod pipes;
+mod pool;
+mod protocol;
+mod runtime;
+mod sandbox;
+mod slot;
+mod spawn;
 mod trace;
+mod tree;
+mod yard;
 
 pub use archive::{UnpackError, unpack};
+pub use host::{AttemptHost, HostError, StoredFileLink};
 pub use manifest::{Manifest, ManifestError};
 pub use mask::{MASK, Masker};
+pub use pool::{AttemptReport, BrowserConfig, Pool, PoolConfig, PoolError};
+pub use runtime::RuntimePaths;
+pub use sandbox::{Protections, SandboxPolicy};
 pub use trace::{RawTrace, TraceDropped, clean_trace};
