@@ -1,0 +1,3 @@
+//! Files that user code stored.
+
+pub(crate) mod get;
