@@ -4,4 +4,5 @@
 
 mod archive;
 mod mask;
+mod runtime;
 mod trace;
