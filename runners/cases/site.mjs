@@ -13,15 +13,15 @@ const SECRET_ACCESS_KEY = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 const REGION = "eu-central-1";
 const ANSWER_MS = 1200;
 const MAX_BODY_BYTES = 1024 * 1024;
-const PIXEL = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABh6FO1AAAAABJRU5ErkJggg==", "base64");
+const PIXEL = Buffer.from(
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABh6FO1AAAAABJRU5ErkJggg==",
+  "base64",
+);
 
-const counters = new Map();
+const visitors = new Set();
 const objects = new Map();
 
-const count = (name) => {
-  counters.set(name, (counters.get(name) ?? 0) + 1);
-  return counters.get(name);
-};
+const isFirst = (visitor) => !visitors.has(visitor) && Boolean(visitors.add(visitor));
 
 const page = (body) => `<!doctype html><meta charset="utf-8"><title>page</title><body>${body}</body>`;
 
@@ -47,7 +47,8 @@ const pages = {
       list.append(document.createElement("i"));
     });
   </script>`),
-  "/grows-inside": page(`<div id="box" style="height: 100px; overflow: auto"><div id="list" style="height: 500px"></div></div><script>
+  "/grows-inside": page(`<div id="box" style="height: 100px; overflow: auto"><div id="list" style="height: 500px"></div></div>
+  <script>
     let left = 2;
     document.getElementById("box").addEventListener("scroll", () => {
       if (left === 0) return;
@@ -91,6 +92,7 @@ async function answer(request, reply) {
     const [type, disposition, body] = files[url.pathname];
     return reply.writeHead(200, { "content-type": type, ...(disposition && { "content-disposition": disposition }) }).end(body);
   }
+  const html = { "content-type": "text/html" };
   switch (url.pathname) {
     case "/slow":
       return setTimeout(() => reply.writeHead(200).end("arrived"), ANSWER_MS);
@@ -98,13 +100,11 @@ async function answer(request, reply) {
       return undefined;
     case "/flaky":
       // The first connection breaks, the next one gets the page.
-      return count(`flaky ${url.search}`) === 1 ? request.socket.destroy() : reply.writeHead(200, { "content-type": "text/html" }).end(pages["/plain"]);
-    case "/counters":
-      return reply.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(Object.fromEntries(counters)));
+      return isFirst(url.search) ? request.socket.destroy() : reply.writeHead(200, html).end(pages["/plain"]);
     case "/objects":
       return reply.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(Object.fromEntries(objects)));
     default:
-      return reply.writeHead(404, { "content-type": "text/html" }).end(page("<h1>Page not found</h1>"));
+      return reply.writeHead(404, html).end(page("<h1>Page not found</h1>"));
   }
 }
 

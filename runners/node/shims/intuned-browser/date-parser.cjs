@@ -72,10 +72,16 @@ class Parser {
         this.#at += 2;
       }
       this.#at += 2;
-    } else if (separator === " " && this.#peek(2)?.toLowerCase() === "of" && this.#peek(3) === " " && /^\d+$/.test(this.#peek(4) ?? "")) {
+    } else if (this.#isYearOf()) {
       this.#parts.add(this.#peek(4).padStart(4, "0").replace(/^00(?=\d\d$)/, "20"));
       this.#at += 4;
     }
+  }
+
+  /** Whether ` of 2024` follows. */
+  #isYearOf() {
+    const [blank, of, secondBlank, year] = [1, 2, 3, 4].map((offset) => this.#peek(offset));
+    return blank === " " && of?.toLowerCase() === "of" && secondBlank === " " && /^\d+$/.test(year ?? "");
   }
 
   #digits(offset) {

@@ -21,7 +21,9 @@ function settingsFromEnvironment(configs) {
   for (const [field, names] of Object.entries(ENVIRONMENT)) {
     const given = configs?.[field];
     // Without the value: it may be the secret.
-    if (given !== undefined && given !== null && typeof given !== "string") throw new TypeError(`configs.${field} must be a string`);
+    if (given !== undefined && given !== null && typeof given !== "string") {
+      throw new TypeError(`configs.${field} must be a string`);
+    }
     settings[field] = given || names.map((name) => process.env[name]).find(Boolean);
   }
   return settings;

@@ -2,7 +2,8 @@
 // Whether something is a Playwright page or locator, by what it can do: several versions of Playwright may be installed,
 // and their classes are not each other's.
 
-const has = (value, ...names) => value !== null && typeof value === "object" && names.every((name) => typeof value[name] === "function");
+const has = (value, ...names) =>
+  value !== null && typeof value === "object" && names.every((name) => typeof value[name] === "function");
 
 const isPage = (value) => has(value, "goto", "context", "mainFrame");
 const isLocator = (value) => has(value, "page", "elementHandle", "evaluate", "click") && !isPage(value);

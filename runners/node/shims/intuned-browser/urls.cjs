@@ -6,6 +6,9 @@
 
 const { isLocator, requirePage } = require("./sources.cjs");
 
+// Every text matches: scheme, host, path, query and fragment.
+const PARTS = /^(?:([a-z][a-z0-9+.-]*):)?(?:\/\/([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/is;
+
 /**
  * The absolute url.
  *
@@ -72,9 +75,8 @@ function withoutDots(path) {
 /** Scheme and host are undefined where the text has none. */
 function split(text) {
   // As browsers do: blanks around the url and line breaks in it mean nothing.
-  // eslint-disable-next-line no-control-regex
   const url = text.replace(/^[\0- ]+/, "").replace(/[\t\r\n]/g, "");
-  const [, scheme, host, path, query, fragment] = /^(?:([a-z][a-z0-9+.-]*):)?(?:\/\/([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/is.exec(url);
+  const [, scheme, host, path, query, fragment] = PARTS.exec(url);
   return { scheme: scheme?.toLowerCase(), host, path, query: query ?? "", fragment: fragment ?? "" };
 }
 

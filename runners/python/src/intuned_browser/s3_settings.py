@@ -37,7 +37,8 @@ class S3Configs(BaseModel):
         Only arguments and environment are asked: no profile files, no metadata service of a cloud.
         """
         if not self.access_key or not self.secret_key:
-            raise Exception("no S3 credentials: give access_key and secret_key, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+            remedy = "give access_key and secret_key, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            raise Exception(f"no S3 credentials: {remedy}")
         # A session token belongs to the environment's key only.
         is_from_environment = self.access_key == os.environ.get("AWS_ACCESS_KEY_ID")
         token = os.environ.get("AWS_SESSION_TOKEN") if is_from_environment else None

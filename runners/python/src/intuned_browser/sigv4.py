@@ -36,8 +36,8 @@ def sign_headers(
         signed["x-amz-security-token"] = credentials.session_token
     names = ";".join(sorted(signed))
     signature = _signature(method, at.path, at.query, signed, payload_sha256, region, credentials, now)
-    authorization = f"{ALGORITHM} Credential={credentials.access_key}/{_scope(region, now)},SignedHeaders={names},Signature={signature}"
-    return {**signed, "authorization": authorization}
+    credential = f"{credentials.access_key}/{_scope(region, now)}"
+    return {**signed, "authorization": f"{ALGORITHM} Credential={credential},SignedHeaders={names},Signature={signature}"}
 
 
 def presign(method: str, url: str, region: str, credentials: Credentials, now: datetime, expires_seconds: int) -> str:
