@@ -1,0 +1,125 @@
+"""A page on a site's origin without the site: the place where its stores are written and read.
+
+Every request of the page, the navigation first of all, is answered here with an empty document, so
+nothing reaches the network and no script of the site runs; the site's service worker is passed by. The page can be a
+fresh one, the page user code is about to get (left at about:blank with its history forgotten), or a copy of a tab.
+If the process dies here the browser goes with it, and nothing was promised yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import CDPSession, Error, Page
+
+# A visit takes some 30 ms; a browser that needs this long is not going to finish.
+VISIT_SECONDS = 15.0
+# Writing or reading a large IndexedDB takes seconds, not more: a state is at most one frame.
+CALL_SECONDS = 30.0
+EMPTY_DOCUMENT = base64.b64encode(b"<!doctype html><title></title>").decode()
+ALL_STORES = ("localStorage", "sessionStorage", "indexedDB")
+
+
+class StateError(Exception):
+    """The browser did not write or read an origin's stores."""
+
+
+@cache
+def script(name: str) -> str:
+    """The text of a page script that both runners share."""
+    folder = os.environ.get("KEYWRIGHT_SHARED") or str(Path(__file__).resolve().parents[3] / "shared")
+    return Path(folder, name).read_text(encoding="utf-8")
+
+
+class Stub:
+    """One page that shows empty documents on any origin."""
+
+    def __init__(self, page: Page, session: CDPSession) -> None:
+        self._page = page
+        self._session = session
+        self._answers: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def open(cls, page: Page) -> Stub:
+        """Take the page over until `leave`."""
+        session = await page.context.new_cdp_session(page)
+        stub = cls(page, session)
+        session.on("Fetch.requestPaused", stub._answer_later)
+        await session.send("Network.enable")
+        await session.send("Network.setBypassServiceWorker", {"bypass": True})
+        await session.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
+        return stub
+
+    async def capture(self, origin: str, stores: tuple[str, ...]) -> dict[str, Any]:
+        """What the origin has stored: `{"origin", "warnings"}`."""
+        await self._visit(origin)
+        return await call(self._session, f"capture({json.dumps(stores)})")
+
+    async def restore(self, state: dict[str, Any], stores: tuple[str, ...]) -> list[str]:
+        """Write an origin's stores; the warnings."""
+        await self._visit(state["origin"])
+        return (await call(self._session, f"restore({json.dumps(state)}, {json.dumps(stores)})"))["warnings"]
+
+    async def leave(self) -> None:
+        """Give the page back as if it had never been anywhere."""
+        await self._page.goto("about:blank", timeout=VISIT_SECONDS * 1000)
+        await self._session.send("Page.resetNavigationHistory")
+        await self._session.detach()
+
+    async def _visit(self, origin: str) -> None:
+        await self._page.goto(f"{origin}/", wait_until="commit", timeout=VISIT_SECONDS * 1000)
+
+    def _answer_later(self, event: dict[str, Any]) -> None:
+        task = asyncio.ensure_future(self._answer(event["requestId"]))
+        self._answers.add(task)
+        task.set_name("kw-stub")
+        task.add_done_callback(self._answers.discard)
+
+    async def _answer(self, request_id: str) -> None:
+        answer = {
+            "requestId": request_id,
+            "responseCode": 200,
+            "responseHeaders": [
+                {"name": "content-type", "value": "text/html; charset=utf-8"},
+                {"name": "cache-control", "value": "no-store"},
+            ],
+            "body": EMPTY_DOCUMENT,
+        }
+        try:
+            await self._session.send("Fetch.fulfillRequest", answer)
+        except Error:
+            pass  # the page closed, or the request was cancelled meanwhile
+
+
+async def call(session: CDPSession, expression: str, context_id: int | None = None) -> dict[str, Any]:
+    """The parsed answer of one call of the shared page script. Raises StateError."""
+    request: dict[str, Any] = {
+        "expression": f"({script('state.js')}\n).{expression}",
+        "awaitPromise": True,
+        "returnByValue": True,
+    }
+    if context_id is not None:
+        request["contextId"] = context_id
+    try:
+        answer = await asyncio.wait_for(session.send("Runtime.evaluate", request), CALL_SECONDS)
+    except asyncio.TimeoutError:
+        raise StateError(f"the page did not answer for {CALL_SECONDS:.0f} s") from None
+    details = answer.get("exceptionDetails")
+    if details is not None:
+        thrown = details.get("exception") or {}
+        raise StateError(str(thrown.get("description") or details.get("text")).split("\n")[0])
+    return json.loads(answer["result"]["value"])  # type: ignore[no-any-return]
+
+
+async def isolated_world(session: CDPSession) -> int:
+    """An execution context in the page's main document that the page cannot see; its id."""
+    tree = await session.send("Page.getFrameTree")
+    frame_id = tree["frameTree"]["frame"]["id"]
+    world = await session.send("Page.createIsolatedWorld", {"frameId": frame_id, "worldName": "state"})
+    return int(world["executionContextId"])
