@@ -11,11 +11,10 @@ import os
 import sys
 import traceback
 
-from . import console, processes
+from . import base_site, console, processes
 from .lifeline import Lifeline
 from .link import Link
 from .protocol import EXIT_OTHER
-from .runner import Runner
 
 INTERRUPTED = 130
 
@@ -28,6 +27,7 @@ def main(arguments: list[str]) -> None:
     # `-m` puts the working directory, which user code can write, before everything else.
     here = os.getcwd()
     sys.path[:] = [entry for entry in sys.path if entry not in ("", here)]
+    base_site.append()
     processes.adopt_orphans()
     lifeline = Lifeline()
     lifeline.watch_signals()
@@ -39,6 +39,8 @@ def main(arguments: list[str]) -> None:
 
 def _serve(link: Link, lifeline: Lifeline) -> int:
     try:
+        from .runner import Runner  # imports playwright, which only now is certain to be on the path
+
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         loop.run_until_complete(Runner(link, lifeline).run())

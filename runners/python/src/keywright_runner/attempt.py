@@ -185,10 +185,9 @@ class Attempt:
         limit = int(self._start.get("maxResultBytes") or 2 * 1024 * 1024)
         if size > limit:
             raise AttemptFailed(RESULT_TOO_BIG, f"the result has {size} bytes, the limit is {limit}")
-        session = None
-        if self._start.get("captureSession"):
-            session = await self._capture()
+        # Before the capture, so that the trace does not hold the state.
         await self._stop_trace(None)
+        session = await self._capture() if self._start.get("captureSession") else None
         for frame in payloads.to_frames(self.id, items):
             self._link.send(frame)
         return Outcome(result=plain, session=session)
@@ -237,6 +236,10 @@ class Attempt:
                 continue
             if not await within(CLOSE_SECONDS, context.close):
                 return "a context could not be closed"
+        foreign = self._hook.context
+        if foreign is not None and foreign.browser is not self._host.browser:
+            await within(CLOSE_SECONDS, foreign.close)
+            return "the setup hook brought a browser of its own"
         if left:
             _, pending = await asyncio.wait(left, timeout=TASK_SECONDS)
             if pending:

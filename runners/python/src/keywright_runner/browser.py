@@ -96,6 +96,11 @@ class BrowserHost:
         """Whether the browser is alive."""
         return self._browser.is_connected()
 
+    @property
+    def browser(self) -> Browser:
+        """The browser as Playwright knows it."""
+        return self._browser
+
     def contexts(self) -> list[BrowserContext]:
         """Every context that is open, the prepared one included."""
         return self._browser.contexts
@@ -154,6 +159,14 @@ class BrowserHost:
             task.add_done_callback(seat.dressing.discard)
 
         context.on("page", dress_later)
+        open_page = context.new_page
+
+        async def new_page() -> Page:
+            opened = await open_page()
+            await asyncio.gather(*seat.dressing)  # before user code can go anywhere with it
+            return opened
+
+        context.new_page = new_page  # type: ignore[method-assign]
         return seat
 
     async def _dress(self, context: BrowserContext, page: Page) -> None:

@@ -10,7 +10,7 @@ Modules stay loaded for the next attempt of the same slot.
 from __future__ import annotations
 
 import importlib
-import importlib.machinery
+import importlib.util
 import inspect
 import re
 import sys
@@ -52,10 +52,11 @@ class Project:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self._shims = str(Path(__file__).resolve().parents[2] / "shims")
+        own = str(Path(__file__).resolve().parents[1])
         # The root is read-only and shared between slots.
         sys.dont_write_bytecode = True
-        for entry in (self.root, self._shims):
+        # Our own modules first: the import names of the platform are served whatever a project lists or contains.
+        for entry in (self.root, own):
             if entry in sys.path:
                 sys.path.remove(entry)
             sys.path.insert(0, entry)
@@ -74,22 +75,45 @@ class Project:
             raise AttemptFailed(NOT_FOUND, f"{name!r} is not the name of a function")
         if not self.has(name):
             raise AttemptFailed(NOT_FOUND, f"there is no {name}.py in the project")
-        return importlib.import_module(".".join(segments))
+        return self._load(".".join(segments), Path(self.root, name))
 
     def has(self, name: str) -> bool:
         """Whether the project has a file of this name."""
         base = Path(self.root, name)
         return base.with_name(base.name + ".py").is_file() or (base / "__init__.py").is_file()
 
+    def _load(self, dotted: str, base: Path) -> ModuleType:
+        """Load the file itself, not through its parents: `api/orders.py` and `api/orders/details.py` live side by side."""
+        if dotted in sys.modules:
+            return sys.modules[dotted]
+        file, folder = base.with_name(base.name + ".py"), base
+        inside = None
+        if not file.is_file():
+            file, inside = base / "__init__.py", [str(folder)]
+        spec = importlib.util.spec_from_file_location(dotted, file, submodule_search_locations=inside)
+        if spec is None or spec.loader is None:
+            raise AttemptFailed(NOT_FOUND, f"{file.name} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        if inside is None and folder.is_dir():
+            module.__path__ = [str(folder)]  # so that `import api.orders.details` works for the project too
+        sys.modules[dotted] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            sys.modules.pop(dotted, None)
+            raise
+        return module
+
     def hook(self) -> Entry | None:
         """The setup hook, if the project has one."""
         if not Path(self.root, HOOK_FILE).is_file():
             return None
-        hook = getattr(importlib.import_module("hooks.setup_context"), "setup_context", None)
+        hook = getattr(self.module("hooks/setup_context"), "setup_context", None)
         if hook is None:
             raise AttemptFailed(NOT_FOUND, f"{HOOK_FILE} has no function setup_context")
         if not inspect.iscoroutinefunction(hook):
-            raise AttemptFailed(NOT_FOUND, f"setup_context in {HOOK_FILE} must be `async def`")
+            line = first_line(hook)
+            raise AttemptFailed(NOT_FOUND, f"setup_context in {HOOK_FILE} must be `async def`", line=line)
         return hook  # type: ignore[no-any-return]
 
 
@@ -100,6 +124,13 @@ def usable_function(module: ModuleType, name: str) -> Entry:
         if function is None:
             continue
         if not inspect.iscoroutinefunction(function):
-            raise AttemptFailed(NOT_FOUND, f"{candidate} in {name}.py must be `async def`")
+            message = f"{candidate} in {name}.py must be `async def`"
+            raise AttemptFailed(NOT_FOUND, message, line=first_line(function))
         return function  # type: ignore[no-any-return]
     raise AttemptFailed(NOT_FOUND, f"{name}.py has none of the functions {', '.join(FUNCTIONS)}")
+
+
+def first_line(function: Any) -> int | None:
+    """Where a function begins in its file."""
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    return code.co_firstlineno if code is not None else None

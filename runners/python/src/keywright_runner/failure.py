@@ -21,14 +21,24 @@ NEVER_AGAIN = frozenset({NOT_FOUND, RESULT_TOO_BIG})
 class AttemptFailed(Exception):
     """The attempt ends with this code; raised by the runner, never by user code."""
 
-    def __init__(self, code: str, message: str, cause: BaseException | None = None) -> None:
+    def __init__(self, code: str, message: str, cause: BaseException | None = None, line: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.cause = cause
+        # Where in the file the message speaks of, for the check of a deployment.
+        self.line = line
 
 
 class NonRetryableError(Exception):
     """Raised by user code to end the run without another attempt."""
+
+
+class RunError(Exception):
+    """An error of user code that says itself whether another attempt makes sense."""
+
+    def __init__(self, message: str = "", *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 def of_failure(failed: AttemptFailed) -> dict[str, Any]:
@@ -55,7 +65,7 @@ def of_user(error: BaseException, root: str | None) -> dict[str, Any]:
         "message": cut_text(message or type(error).__name__, MAX_TEXT_BYTES),
         "name": cut_text(type(error).__name__, 255),
         "stack": stack_of(error, root),
-        "retryable": not isinstance(error, NonRetryableError),
+        "retryable": not (isinstance(error, NonRetryableError) or (isinstance(error, RunError) and not error.retryable)),
     }
 
 

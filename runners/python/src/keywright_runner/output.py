@@ -20,9 +20,9 @@ class InvalidOutput(Exception):
     """The value is not JSON."""
 
 
-def to_plain(value: Any) -> Any:
-    """The value in dicts, lists and scalars only. Raises InvalidOutput."""
-    return _plain(value, "the result", 0, [])
+def to_plain(value: Any, where: str = "the result") -> Any:
+    """The value in dicts, lists and scalars only; `where` is what messages call it. Raises InvalidOutput."""
+    return _plain(value, where, 0, [])
 
 
 def _plain(value: Any, where: str, depth: int, path: list[int]) -> Any:
@@ -41,7 +41,7 @@ def _plain(value: Any, where: str, depth: int, path: list[int]) -> Any:
     if id(value) in path:
         raise InvalidOutput(f"{where} contains itself")
     if depth >= MAX_DEPTH:
-        raise InvalidOutput(f"the result is nested deeper than {MAX_DEPTH} levels")
+        raise InvalidOutput(f"a value is nested deeper than {MAX_DEPTH} levels")
     path.append(id(value))
     try:
         if isinstance(value, dict):

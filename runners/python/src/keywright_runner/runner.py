@@ -11,15 +11,18 @@ import asyncio
 import importlib.metadata
 import os
 import platform
+import sys
+import traceback
 from typing import Any
 
 from . import PROTOCOL_VERSION
 from .attempt import Attempt
 from .browser import BrowserHost
 from .entries import Project
+from .inspection import inspect_project
 from .lifeline import Lifeline
 from .link import Link
-from .protocol import EXIT_NO_BROWSER, EXIT_ORDERLY, Message, ProtocolError, clean_text
+from .protocol import EXIT_NO_BROWSER, EXIT_ORDERLY, EXIT_OTHER, Message, ProtocolError, clean_text
 
 CLOSE_BROWSER_SECONDS = 1.0
 
@@ -125,7 +128,14 @@ class Runner:
         self._attempt_task = asyncio.create_task(self._run_attempt(self._attempt), name="kw-attempt")
 
     async def _run_attempt(self, attempt: Attempt) -> bool:
-        reusable = await attempt.run()
+        try:
+            reusable = await attempt.run()
+        except Exception:  # noqa: BLE001 - a defect of ours: the worker must see a dead slot, not a silent one
+            if sys.__stderr__ is not None:
+                sys.__stderr__.write(traceback.format_exc())
+                sys.__stderr__.flush()
+            self._lifeline.leave(EXIT_OTHER)
+            raise
         self._attempt = None
         if reusable and self._host is not None:
             self._host.prepare()
@@ -140,8 +150,6 @@ class Runner:
         self._lifeline.leave(EXIT_ORDERLY)
 
     async def _inspect(self, message: Message) -> None:
-        from .inspection import inspect_project
-
         problems, warnings = inspect_project(message["root"], message["apis"], bool(message.get("authSessions")))
         self._link.send({"type": "inspected", "problems": problems, "warnings": warnings})
         self._lifeline.leave(EXIT_ORDERLY)
