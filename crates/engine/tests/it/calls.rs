@@ -1,0 +1,31 @@
+//! What user code may ask of the platform, as it reaches the store.
+
+use keywright_domain::{FileId, RunKind, Stage};
+use keywright_store::{BlobKey, Clock as _, SystemClock};
+
+use crate::script::Act;
+use crate::world::{Ask, World};
+
+#[tokio::test]
+async fn a_stored_file_can_be_read_through_its_link_and_values_outlive_the_run() {
+    let world = World::new();
+    let server = world.start().await;
+    world.site.script(Stage::Api, [Act::StoreFile("invoice.txt")]);
+    let (run, _) = server.finish(Ask { session: None, ..Ask::new(RunKind::Api) }).await;
+    let result = server.output(&run).await.result.unwrap();
+
+    let file = server.store.get_file(&FileId::parse(result["id"].as_str().unwrap()).unwrap()).await.unwrap().unwrap();
+    assert_eq!((file.name.as_str(), file.content_type.as_deref(), file.size_bytes), ("invoice.txt", Some("text/plain"), 7));
+    let bytes = server.blobs.get(&world.workspace, &BlobKey::parse(&file.blob).unwrap()).await.unwrap().unwrap();
+    assert_eq!(bytes, "content");
+
+    let url = result["url"].as_str().unwrap();
+    let query: Vec<&str> = url.rsplit(['?', '&', '=']).collect();
+    let (signature, expires_s) = (query[0], query[2].parse().unwrap());
+    let days = |count: i64| SystemClock.now().plus_seconds(count * 24 * 60 * 60);
+    assert!(server.links.verify(&file.id, expires_s, signature, days(6)));
+    assert!(!server.links.verify(&file.id, expires_s, signature, days(8)));
+
+    let kept = server.store.get_value(&world.workspace, &world.project, "last-file").await.unwrap();
+    assert_eq!(kept.unwrap().as_str(), Some(url));
+}

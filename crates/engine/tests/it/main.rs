@@ -1,0 +1,18 @@
+//! The engine against the real SQLite store, with a scripted executor in the place of browsers.
+//!
+//! Nothing here waits for time to pass: tests wait for commits and for attempts to begin, with one generous deadline that
+//! only a hang can reach.
+
+#![expect(clippy::unwrap_used, reason = "a test breaks where something is wrong")]
+
+mod builds;
+mod calls;
+mod cancel;
+mod crash;
+mod hooked;
+mod lifecycle;
+mod script;
+mod simulation;
+mod stop;
+mod traces;
+mod world;
