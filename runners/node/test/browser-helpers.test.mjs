@@ -38,8 +38,15 @@ const today = (pattern) => {
   return pattern.replace("YYYY", now.getFullYear()).replace("MM", two(now.getMonth() + 1)).replace("DD", two(now.getDate()));
 };
 
+/** A text that a table writes as `{repeat, times, then, closed}`. */
+function expanded(key, value) {
+  if (typeof value?.repeat !== "string") return value;
+  const { repeat, times, then, closed = "" } = value;
+  return repeat.repeat(times) + then + closed.repeat(times);
+}
+
 for (const name of ["filter-empty-values", "sanitize-html"]) {
-  const { cases, function: helper } = await table(name);
+  const { cases, function: helper } = JSON.parse(JSON.stringify(await table(name)), expanded);
   describe(helper, () => {
     for (const { name: what, input, expected } of cases) {
       test(what, () => {

@@ -53,7 +53,15 @@ RENAMED = {
 
 
 def table(name: str) -> dict[str, Any]:
-    return json.loads((CASES / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads((CASES / f"{name}.json").read_text(encoding="utf-8"), object_hook=expanded)
+
+
+def expanded(record: dict[str, Any]) -> Any:
+    """A text that a table writes as `{repeat, times, then, closed}`."""
+    if "repeat" not in record:
+        return record
+    times = record["times"]
+    return record["repeat"] * times + record["then"] + record.get("closed", "") * times
 
 
 def cases(name: str) -> Any:

@@ -30,7 +30,7 @@ function sanitizeHtml({
   if (typeof html !== "string") throw new TypeError("sanitizeHtml: html must be a string");
   // Loaded here: only those pay for the parser who use it.
   const { parseDocument } = require("htmlparser2");
-  const document = parseDocument(html);
+  const document = parseDocument(html, { recognizeCDATA: true });
   const dropped = new Set();
   if (removeScripts) dropped.add("script");
   if (removeStyles) dropped.add("style");
@@ -43,63 +43,82 @@ function sanitizeHtml({
     const kept = new Set(preserveEmptyTags ?? DEFAULT_PRESERVED_EMPTY_TAGS);
     remove(document, (node) => isElement(node) && !kept.has(node.name) && isEmpty(node));
   }
-  const text = writtenChildren(document);
+  const text = written(document);
   return minifyWhitespace ? text.replace(/(?<=>)(?:\r?\n)+(?=<)/g, "").replace(/\s+/g, " ") : text;
 }
 
 const isElement = (node) => node.name !== undefined && node.attribs !== undefined;
 
-/** Remove the nodes that the test accepts, in document order; a removed node's children are not asked. */
-function remove(parent, test) {
-  parent.children = parent.children.filter((node) => {
-    if (test(node)) return false;
-    if (node.children) remove(node, test);
-    return true;
-  });
+// Pages nest without end where end tags are missing: every walk below keeps its own stack.
+
+/** Every node that has children, parents first. Children may be changed while their parent is visited. */
+function* parentsIn(document) {
+  const left = [document];
+  while (left.length > 0) {
+    const node = left.pop();
+    yield node;
+    left.push(...node.children.filter((child) => child.children !== undefined).reverse());
+  }
+}
+
+/** Remove the nodes that the test accepts; a removed node's children are not asked. */
+function remove(document, test) {
+  for (const parent of parentsIn(document)) parent.children = parent.children.filter((node) => !test(node));
 }
 
 function isEmpty(element) {
   return !element.children.some(isElement) && textOf(element).trim() === "";
 }
 
-function textOf(node) {
-  if (node.type === "text") return node.data;
-  return node.children ? node.children.map(textOf).join("") : "";
+/** The text directly in an element. */
+function textOf({ children }) {
+  return children.map((child) => (child.type === "text" ? child.data : "")).join("");
 }
 
-function dropLongAttributes(parent, maxLength, preserved) {
-  for (const node of parent.children) {
-    if (!isElement(node)) continue;
-    for (const [name, value] of Object.entries(node.attribs)) {
-      if (!preserved.has(name) && (name === "style" || value.length > maxLength)) delete node.attribs[name];
+function dropLongAttributes(document, maxLength, preserved) {
+  for (const { attribs } of parentsIn(document)) {
+    for (const [name, value] of Object.entries(attribs ?? {})) {
+      if (!preserved.has(name) && (name === "style" || value.length > maxLength)) delete attribs[name];
     }
-    dropLongAttributes(node, maxLength, preserved);
   }
 }
 
-function writtenChildren(node) {
-  return node.children.map(written).join("");
+function written(document) {
+  const pieces = [];
+  // Nodes to write, and the end tags between them.
+  const left = [...document.children].reverse();
+  while (left.length > 0) {
+    const node = left.pop();
+    if (typeof node === "string") {
+      pieces.push(node);
+    } else if (isElement(node)) {
+      const isVoid = VOID_ELEMENTS.has(node.name);
+      pieces.push(`<${node.name}${writtenAttributes(node)}${isVoid ? "/" : ""}>`);
+      if (!isVoid) left.push(`</${node.name}>`, ...[...node.children].reverse());
+    } else {
+      pieces.push(writtenLeaf(node));
+    }
+  }
+  return pieces.join("");
 }
 
-function written(node) {
-  if (isElement(node)) return writtenElement(node);
+function writtenLeaf(node) {
   switch (node.type) {
     case "comment":
       return `<!--${node.data}-->`;
+    case "cdata":
+      return `<![CDATA[${textOf(node)}]]>`;
     case "directive":
       return `<${node.data.replace(/^!doctype/i, "!DOCTYPE")}>`;
-    case "text":
-      return RAW_TEXT_ELEMENTS.has(node.parent?.name) ? node.data : escape(node.data);
     default:
-      return writtenChildren(node);
+      return RAW_TEXT_ELEMENTS.has(node.parent?.name) ? node.data : escape(node.data);
   }
 }
 
-function writtenElement({ name, attribs, children }) {
-  const attributes = Object.entries(attribs)
-    .map(([attribute, value]) => ` ${attribute}="${escape(value).replaceAll('"', "&quot;")}"`)
+function writtenAttributes({ attribs }) {
+  return Object.entries(attribs)
+    .map(([name, value]) => ` ${name}="${escape(value).replaceAll('"', "&quot;")}"`)
     .join("");
-  return VOID_ELEMENTS.has(name) ? `<${name}${attributes}/>` : `<${name}${attributes}>${writtenChildren({ children })}</${name}>`;
 }
 
 function escape(text) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def sanitize_html(
     if remove_empty_tags:
         kept = DEFAULT_PRESERVED_EMPTY_TAGS if preserve_empty_tags is None else preserve_empty_tags
         _remove_empty_tags(soup, frozenset(kept))
-    text = "".join(map(_written, soup.contents))
+    text = _written(soup)
     if minify_whitespace:
         text = re.sub(r"(?<=>)(?:\r?\n)+(?=<)", "", text)
         text = re.sub(r"\s+", " ", text)
@@ -84,11 +85,35 @@ def _remove_empty_tags(soup: BeautifulSoup, kept: frozenset[str]) -> None:
             element.decompose()
 
 
-def _written(node: PageElement) -> str:
-    from bs4.element import Comment, Doctype, PreformattedString, Tag
+def _written(soup: BeautifulSoup) -> str:
+    from bs4.element import Tag
 
-    if isinstance(node, Tag):
-        return _written_element(node)
+    pieces = []
+    # Nodes to write, and the end tags between them. Not recursive: pages nest without end where end tags are missing.
+    left: list[PageElement | _EndTag] = list(reversed(soup.contents))
+    while left:
+        node = left.pop()
+        if isinstance(node, _EndTag):
+            pieces.append(f"</{node.name}>")
+        elif isinstance(node, Tag):
+            is_void = node.name in VOID_ELEMENTS
+            pieces.append(f"<{node.name}{_written_attributes(node)}{'/' if is_void else ''}>")
+            if not is_void:
+                left.append(_EndTag(node.name))
+                left.extend(reversed(node.contents))
+        else:
+            pieces.append(_written_leaf(node))
+    return "".join(pieces)
+
+
+@dataclass(frozen=True)
+class _EndTag:
+    name: str
+
+
+def _written_leaf(node: PageElement) -> str:
+    from bs4.element import Comment, Doctype, PreformattedString
+
     if isinstance(node, Comment):
         return f"<!--{node}-->"
     if isinstance(node, Doctype):
@@ -100,10 +125,7 @@ def _written(node: PageElement) -> str:
     return escape(str(node), quote=False)
 
 
-def _written_element(element: Tag) -> str:
-    attributes = "".join(
+def _written_attributes(element: Tag) -> str:
+    return "".join(
         f' {name}="{escape(str(value), quote=False).replace(chr(34), "&quot;")}"' for name, value in element.attrs.items()
     )
-    if element.name in VOID_ELEMENTS:
-        return f"<{element.name}{attributes}/>"
-    return f"<{element.name}{attributes}>{''.join(map(_written, element.contents))}</{element.name}>"
