@@ -131,8 +131,7 @@ export class Attempt {
     // An abort that came meanwhile was answered; user code must not begin after it.
     if (this.#isAborted) return undefined;
     // A login is followed by its check in the same slot, at once.
-    //X
-    globalThis.T=[performance.now()];
+    if (this.#start.captureSession) this.#host.prepare();
     const result = await scope.enter(this.#scope, () => this.#userPart());
     return this.#harvest(result);
   }
@@ -189,7 +188,7 @@ export class Attempt {
 
   /** The outcome of a function that returned. */
   async #harvest(returned) {
-    T.push(performance.now());let result;
+    let result;
     let items;
     try {
       result = toPlain(returned);
@@ -204,7 +203,7 @@ export class Attempt {
     // First the trace, so that it ends with the user's last step and not with ours.
     await this.#trace.stop(TRACE_WITHIN_MS);
     const session = this.#start.captureSession ? await this.#capture() : undefined;
-    T.push(performance.now()); process._rawDebug('user',(T[1]-T[0]).toFixed(0),'harvest',(T[2]-T[1]).toFixed(0));this.#expected = session;
+    this.#expected = session;
     if (session !== undefined) this.#host.prepareWith(session);
     return { result, items, session };
   }

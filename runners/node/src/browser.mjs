@@ -101,7 +101,7 @@ export class BrowserHost {
     if (!state || next === undefined || next.state !== null) return;
     next.state = state;
     next.seat = next.seat.then(async (seat) => {
-      const t=performance.now(); await seat.keeper.restore(state, seat.page);process._rawDebug('prerestore',(performance.now()-t).toFixed(0));
+      await seat.keeper.restore(state, seat.page);
       return seat;
     });
     next.seat.catch(() => {});

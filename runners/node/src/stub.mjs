@@ -69,7 +69,7 @@ export class StubPage {
 
   /** Write into the stores of an origin; the warnings. */
   async restore(state, stores) {
-    const t=performance.now();await this.#visit(state.origin);process._rawDebug('visit',(performance.now()-t).toFixed(0));
+    await this.#visit(state.origin);
     return (await callScript(this.#session, undefined, "restore", state, stores)).warnings;
   }
 
@@ -80,14 +80,14 @@ export class StubPage {
   }
 
   /** Back to an untouched blank page. */
-  async leave() { const t=performance.now();
+  async leave() {
     await this.#page.goto(BLANK, { waitUntil: "commit" });
     await this.#forgetHistory();
     await Promise.all([
       this.#session.send("Fetch.disable"),
       this.#session.send("Network.disable"),
     ]);
-    await this.#session.detach();process._rawDebug('leave',(performance.now()-t).toFixed(0));
+    await this.#session.detach();
   }
 
   /** The renderer reports a new document a moment before the browser has made it the active one. */
