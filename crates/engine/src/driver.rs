@@ -78,8 +78,13 @@ impl Driver {
         }
         let mut step = self.enter().await?;
         while step == Step::GoOn {
-            let RunState::Started(progress) = &self.run.state else { return Ok(()) };
-            let stage = progress.stage;
+            let stage = match &self.run.state {
+                RunState::Started(progress) => progress.stage,
+                state @ (RunState::Pending | RunState::Completed | RunState::Failed(_) | RunState::Canceled(_)) => {
+                    tracing::info!(run = %self.run.id, kind = self.run.plan.kind.as_str(), state = state.as_str(), "a run has ended");
+                    return Ok(());
+                }
+            };
             if self.shared.draining.is_cancelled() {
                 return hand_back(&self.shared, &self.run).await;
             }

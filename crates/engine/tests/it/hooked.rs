@@ -23,6 +23,7 @@ type Decide = Box<dyn FnMut(&'static str) -> bool + Send>;
 /// The moments.
 pub(crate) struct Hook {
     decide: Mutex<Decide>,
+    failures: Mutex<Vec<(&'static str, StoreError)>>,
     stopped: Mutex<Option<&'static str>>,
     reached: Notify,
 }
@@ -39,7 +40,25 @@ impl Hook {
     }
 
     pub(crate) fn when(decide: impl FnMut(&'static str) -> bool + Send + 'static) -> Arc<Self> {
-        Arc::new(Self { decide: Mutex::new(Box::new(decide)), stopped: Mutex::default(), reached: Notify::new() })
+        Arc::new(Self { decide: Mutex::new(Box::new(decide)), failures: Mutex::default(), stopped: Mutex::default(), reached: Notify::new() })
+    }
+
+    /// Makes the next call of a method fail; several failures of one method come in the order in which they were named.
+    pub(crate) fn fail(&self, method: &'static str, error: StoreError) {
+        self.failures.lock().unwrap().push((method, error));
+    }
+
+    /// How many failures have not come yet.
+    pub(crate) fn failures_left(&self) -> usize {
+        self.failures.lock().unwrap().len()
+    }
+
+    fn next_failure(&self, method: &str) -> Result<(), StoreError> {
+        let mut failures = self.failures.lock().unwrap();
+        match failures.iter().position(|(name, _)| *name == method) {
+            Some(at) => Err(failures.remove(at).1),
+            None => Ok(()),
+        }
     }
 
     /// A moment. Once the world has stopped, nobody gets past one.
@@ -115,6 +134,7 @@ pass_on! { KeyValues:
 macro_rules! with_moments {
     ($self:ident, $name:literal, $call:expr) => {{
         $self.hook.point(concat!("before ", $name)).await;
+        $self.hook.next_failure($name)?;
         let out = $call.await;
         $self.hook.point(concat!("after ", $name)).await;
         out
@@ -177,6 +197,7 @@ impl Runs for Hooked {
         self.inner.find_run(project, id).await
     }
     async fn claim_runs(&self, worker: &WorkerId, limit: u32, now: Timestamp) -> Result<Vec<RunRecord>, StoreError> {
+        self.hook.next_failure("claim_runs")?;
         let claimed = self.inner.claim_runs(worker, limit, now).await;
         if claimed.as_ref().is_ok_and(|runs| !runs.is_empty()) {
             self.hook.point("after claim_runs").await;

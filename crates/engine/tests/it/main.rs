@@ -15,4 +15,5 @@ mod script;
 mod simulation;
 mod stop;
 mod traces;
+mod trouble;
 mod world;
