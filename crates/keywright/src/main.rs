@@ -42,9 +42,9 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Serve(options) => serve::serve(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Serve(options) => Box::pin(serve::serve(options)).await.map(|()| ExitCode::SUCCESS),
         Command::Deploy(options) => commands::deploy::deploy(options).await,
         Command::Keys(options) => commands::keys::keys(options).await,
-        Command::Setup(options) => commands::setup::setup(options),
+        Command::Setup(options) => commands::setup::setup(options).await,
     }
 }

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keywright_api::AppState;
 use keywright_domain::{KeyId, WorkspaceId};
 use keywright_engine::{Engine, EngineParts};
-use keywright_runner::{BrowserConfig, Builder, Pool, PoolConfig, RuntimePaths, SandboxPolicy};
+use keywright_runner::{BrowserConfig, Builder, BuilderConfig, Pool, PoolConfig, RuntimePaths, SandboxPolicy};
 use keywright_store::sqlite::SqliteStore;
 use keywright_store::{
     Blobs, Bootstrap, Clock, Entropy, FileLinks, Keys as _, MasterKey, NewKey, Store, SystemClock, SystemEntropy, Vault,
@@ -108,16 +108,20 @@ pub(crate) async fn serve(options: Box<ServeOptions>) -> anyhow::Result<()> {
 }
 
 async fn start_runners(config: &Config) -> anyhow::Result<(Pool, Builder)> {
-    let runtime_dir = config.runtime_dir.clone();
-    let runtime = tokio::task::spawn_blocking(move || RuntimePaths::ensure(&runtime_dir))
-        .await
-        .context("the installation of the runner environments was interrupted")?
-        .context("the runner environments cannot be installed")?;
+    let installer = crate::config::installer();
+    let runtime = RuntimePaths::ensure(&config.runtime_dir, &installer).await.context("the runner environments cannot be installed")?;
     let deployments = config.data_dir.join("deployments");
-    let sandbox = if config.require_sandbox { SandboxPolicy::Required } else { SandboxPolicy::WhereAllowed };
-    let pool = Pool::open(PoolConfig {
+    let builder = Builder::open(BuilderConfig {
         runtime: runtime.clone(),
         deployments: deployments.clone(),
+        scratch: config.data_dir.join("builds"),
+        installer,
+    })
+    .await
+    .context("the builder cannot start")?;
+    let pool = Pool::open(PoolConfig {
+        runtime,
+        deployments,
         slots: config.data_dir.join("slots"),
         traces: config.data_dir.join("traces"),
         concurrency: config.concurrency,
@@ -127,11 +131,10 @@ async fn start_runners(config: &Config) -> anyhow::Result<(Pool, Builder)> {
             args: config.browser_args.clone(),
             ignore_https_errors: config.ignore_https_errors,
         },
-        sandbox,
+        sandbox: if config.require_sandbox { SandboxPolicy::Required } else { SandboxPolicy::WhereAllowed },
     })
     .await
     .context("the worker cannot start")?;
-    let builder = Builder::new(runtime, deployments, &pool);
     Ok((pool, builder))
 }
 

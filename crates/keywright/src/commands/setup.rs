@@ -8,8 +8,10 @@ use keywright_runner::RuntimePaths;
 use crate::cli::SetupOptions;
 
 /// Installs what is missing.
-pub(crate) fn setup(options: SetupOptions) -> anyhow::Result<ExitCode> {
+pub(crate) async fn setup(options: SetupOptions) -> anyhow::Result<ExitCode> {
     crate::logging::start_plain();
-    RuntimePaths::ensure(&options.runtime_dir).context("the runner environments cannot be installed")?;
+    RuntimePaths::ensure(&options.runtime_dir, &crate::config::installer())
+        .await
+        .context("the runner environments cannot be installed")?;
     Ok(ExitCode::SUCCESS)
 }

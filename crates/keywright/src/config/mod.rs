@@ -5,6 +5,7 @@
 
 mod browser_args;
 mod file;
+mod installer;
 mod options;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use keywright_domain::{BrowserChoice, ProxyUrl};
 use thiserror::Error;
 use url::Url;
 
+pub(crate) use installer::installer;
 pub(crate) use options::{BrowserName, LogFormat, ServeOptions};
 
 /// Most attempts one server may run at once.
