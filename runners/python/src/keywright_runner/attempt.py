@@ -11,12 +11,13 @@ here: they end the process. If the process dies, the worker sees EOF and no `don
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 from typing import Any
 
 from playwright.async_api import BrowserContext, Page
 
-from . import failure, output, payloads, scope
+from . import failure, output, payloads, processes, scope
 from .browser import CLOSE_SECONDS, BrowserHost, ContextOptions, Seat, within
 from .calls import Calls
 from .console import AttemptLog
@@ -70,6 +71,7 @@ class Attempt:
         self._trace: Trace | None = None
         self._running = False
         self._tasks_before: set[asyncio.Task[Any]] = set()
+        self._children_before: set[int] | None = None
         self._context = scope.IntunedContext(scope.IntunedRunContext.from_wire(start.get("context") or {}))
         self._context.platform = scope.Platform(
             self.calls, self._log, lambda: link.send({"type": "extend", "attemptId": self.id})
@@ -143,6 +145,7 @@ class Attempt:
         """Everything of the user's: imports, the hook, the function."""
         assert self._seat is not None and self._keeper is not None and self._trace is not None
         self._tasks_before = asyncio.all_tasks()
+        self._children_before = processes.children(os.getpid())
         scope.enter(self._context)
         self._link.send({"type": "running", "attemptId": self.id})
         start = self._start
@@ -246,6 +249,8 @@ class Attempt:
                 return "a background task of the user does not end"
         if not self._host.connected():
             return "the browser is gone"
+        if self._children_before is not None and processes.children(os.getpid()) - self._children_before:
+            return "a process that the user started is still running"
         return None
 
     def _options(self) -> ContextOptions:

@@ -9,7 +9,6 @@ Modules stay loaded for the next attempt of the same slot.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import inspect
 import re

@@ -29,7 +29,24 @@ def adopt_orphans() -> None:
 
 def descendants(root: int) -> list[int]:
     """Every process below `root`, nearest first; zombies are left out."""
-    children: dict[int, list[int]] = {}
+    children = _by_parent()
+    found: list[int] = []
+    queue = list(children.get(root, ()))
+    while queue:
+        pid = queue.pop(0)
+        found.append(pid)
+        queue.extend(children.get(pid, ()))
+    return found
+
+
+def children(root: int) -> set[int]:
+    """The processes right below `root`, adopted orphans included."""
+    return set(_by_parent().get(root, ()))
+
+
+def _by_parent() -> dict[int, list[int]]:
+    """Every living process, by its parent."""
+    found: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
@@ -40,13 +57,7 @@ def descendants(root: int) -> list[int]:
         # The command between brackets may itself hold brackets and blanks.
         fields = stat.rpartition(")")[2].split()
         if fields[0] != "Z":
-            children.setdefault(int(fields[1]), []).append(int(entry))
-    found: list[int] = []
-    queue = list(children.get(root, ()))
-    while queue:
-        pid = queue.pop(0)
-        found.append(pid)
-        queue.extend(children.get(pid, ()))
+            found.setdefault(int(fields[1]), []).append(int(entry))
     return found
 
 
