@@ -32,8 +32,7 @@ pub(crate) async fn execute(
     epoch: i64,
     commits: watch::Receiver<u64>,
 ) -> (AttemptReport, Option<Told>) {
-    let calls =
-        ProjectCalls { shared: Arc::clone(shared), workspace: order.workspace.clone(), project: order.project.clone() };
+    let calls = ProjectCalls { shared: Arc::clone(shared), workspace: order.workspace.clone(), project: order.project.clone() };
     let (attempt, cancel) = (order.attempt.clone(), CancellationToken::new());
     let mut work = pin!(shared.executor.execute(order, Arc::new(calls), cancel.clone()));
     let told = tokio::select! {

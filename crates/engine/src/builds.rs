@@ -105,7 +105,8 @@ async fn archive(shared: &Shared, deployment: &Deployment) -> Result<Bytes, Stri
 
 /// Prepares for the first run, off everybody's path.
 fn warm(shared: &Arc<Shared>, deployment: &Deployment, built: &BuiltDeployment) {
-    let browser = Settings::parse(&built.settings_file, built.settings_text.as_bytes()).ok().and_then(|settings| settings.browser);
+    let browser =
+        Settings::parse(&built.settings_file, built.settings_text.as_bytes()).ok().and_then(|settings| settings.browser);
     let (task, id, browser) = (Arc::clone(shared), deployment.id.clone(), browser.unwrap_or(shared.defaults.browser));
     shared.tasks.spawn(async move {
         tokio::select! {

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use keywright_domain::{
-    AttemptEnd, AttemptFailure, AttemptId, AttemptNumber, Effect, ExtendedPayload, RunEvent, RunPlan, RunState, Secret, SessionStanding, Stage,
+    AttemptEnd, AttemptFailure, AttemptId, AttemptNumber, Effect, ExtendedPayload, RunEvent, RunPlan, RunState, Secret,
+    SessionStanding, Stage,
 };
-use keywright_store::{
-    AttemptClose, AttemptOutcome, BlobKey, CommitOutcome, Deployment, RunCommit, RunRecord, SessionSecrets,
-};
+use keywright_store::{AttemptClose, AttemptOutcome, BlobKey, CommitOutcome, Deployment, RunCommit, RunRecord, SessionSecrets};
 use serde_json::Value;
 
 use crate::backoff::{Halt, patiently};
@@ -81,7 +80,8 @@ impl Driver {
             let stage = match &self.run.state {
                 RunState::Started(progress) => progress.stage,
                 state @ (RunState::Pending | RunState::Completed | RunState::Failed(_) | RunState::Canceled(_)) => {
-                    tracing::info!(run = %self.run.id, kind = self.run.plan.kind.as_str(), state = state.as_str(), "a run has ended");
+                    let (kind, state) = (self.run.plan.kind.as_str(), state.as_str());
+                    tracing::info!(run = %self.run.id, kind, state, "a run has ended");
                     return Ok(());
                 }
             };
@@ -104,12 +104,8 @@ impl Driver {
         };
         let is_gone = self.run.plan.needs_session && standing == SessionStanding::Missing;
         let event = if is_gone { RunEvent::SessionDeleted } else { RunEvent::WorkerLost };
-        let close = AttemptClose {
-            number,
-            outcome: AttemptOutcome::Failed(worker_lost()),
-            log_blob: None,
-            is_trace_pending: false,
-        };
+        let close =
+            AttemptClose { number, outcome: AttemptOutcome::Failed(worker_lost()), log_blob: None, is_trace_pending: false };
         self.commit(&plan, event, Some(close), Kept::default()).await
     }
 
@@ -320,7 +316,8 @@ pub(crate) async fn hand_back_later(shared: &Shared, run: &RunRecord) {
         () = tokio::time::sleep(REFUSED_PAUSE) => {}
     }
     if let Err(error) = hand_back(shared, run).await {
-        tracing::error!(error = &error as &dyn std::error::Error, run = %run.id, "a run could not be handed back; the next start takes it up");
+        let error = &error as &dyn std::error::Error;
+        tracing::error!(error, run = %run.id, "a run could not be handed back; the next start takes it up");
     }
 }
 

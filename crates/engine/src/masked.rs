@@ -37,7 +37,9 @@ fn state_texts(state: &Value) -> Vec<String> {
     let cookies = members(state, "cookies").filter_map(|cookie| cookie.get("value"));
     let stored = members(state, "origins").flat_map(|origin| {
         let flat = ["localStorage", "sessionStorage"].into_iter().flat_map(|area| members(origin, area));
-        let records = members(origin, "indexedDB").flat_map(|database| members(database, "stores")).flat_map(|store| members(store, "records"));
+        let records = members(origin, "indexedDB")
+            .flat_map(|database| members(database, "stores"))
+            .flat_map(|store| members(store, "records"));
         flat.chain(records).filter_map(|entry| entry.get("value"))
     });
     let mut found: Vec<String> = cookies.chain(stored).flat_map(texts_of).collect();
@@ -76,7 +78,9 @@ mod tests {
                 "origin": "https://shop.example.test",
                 "localStorage": [{"name": "auth", "value": "{\"token\":\"inner-token-1\"}"}],
                 "sessionStorage": [{"name": "tab", "value": "session-value-1"}],
-                "indexedDB": [{"name": "db", "stores": [{"name": "s", "records": [{"key": {"v": 1}, "value": {"v": "indexed-value-1"}}]}]}],
+                "indexedDB": [{"name": "db", "stores": [
+                    {"name": "s", "records": [{"key": {"v": 1}, "value": {"v": "indexed-value-1"}}]},
+                ]}],
             }],
         });
         let texts = masked_texts(&[&json!({"password": "lovelace"})], Some(&proxy), &[&state]).into_inner();

@@ -4,8 +4,8 @@
 //! own fault before user code could start.
 
 use keywright_domain::{
-    AttemptId, AttemptNumber, AttemptOrder, BrowserChoice, DeploymentId, Entry, ProxySetting, ProxyUrl, RunKind, Secret, SessionKind,
-    Settings, Stage,
+    AttemptId, AttemptNumber, AttemptOrder, BrowserChoice, DeploymentId, Entry, ProxySetting, ProxyUrl, RunKind, Secret,
+    SessionKind, Settings, Stage,
 };
 use keywright_store::{Deployment, RunRecord, SessionSecrets};
 use serde_json::Value;

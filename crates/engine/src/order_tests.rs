@@ -25,7 +25,8 @@ fn run(kind: RunKind) -> RunRecord {
         api: (kind == RunKind::Api).then(|| ApiName::parse("orders").unwrap()),
         session: Some(SessionBinding { key: SessionKey::from_entropy([1; 21]), id: AuthSessionId::parse("ada").unwrap() }),
         parameters: (kind == RunKind::Api).then(|| Secret::new(json!({"page": 1}))),
-        session_input: matches!(kind, RunKind::Create | RunKind::Update).then(|| Secret::new(json!({"password": "new-password"}))),
+        session_input: matches!(kind, RunKind::Create | RunKind::Update)
+            .then(|| Secret::new(json!({"password": "new-password"}))),
         proxy: None,
         timeout: TimeoutSeconds::new(60).unwrap(),
         session_timeout: TimeoutSeconds::new(30).unwrap(),
@@ -89,7 +90,8 @@ fn shown(value: Option<&Secret<Value>>) -> String {
 #[test]
 fn each_stage_is_called_with_its_own_parameters_and_state() {
     let (old, new) = (r#"{"password":"old-password"}"#, r#"{"password":"new-password"}"#);
-    let (of_session, of_candidate) = (r#"{"cookies":[{"value":"session-cookie"}]}"#, r#"{"cookies":[{"value":"candidate-cookie"}]}"#);
+    let (of_session, of_candidate) =
+        (r#"{"cookies":[{"value":"session-cookie"}]}"#, r#"{"cookies":[{"value":"candidate-cookie"}]}"#);
     let secrets = secrets(SessionKind::Credentials);
     for (kind, stage, entry, parameters, state, auth, seconds) in [
         (RunKind::Create, Stage::Create, "auth-sessions/create", new, "-", new, 30),
@@ -100,7 +102,12 @@ fn each_stage_is_called_with_its_own_parameters_and_state() {
         (RunKind::Api, Stage::Api, "api/orders", r#"{"page":1}"#, of_session, old, 60),
     ] {
         let order = order(&run(kind), Some(&secrets), "{}", stage).unwrap();
-        let is = (order.entry.path(), shown(order.parameters.as_ref()), shown(order.state.as_ref()), shown(order.auth_parameters.as_ref()));
+        let is = (
+            order.entry.path(),
+            shown(order.parameters.as_ref()),
+            shown(order.state.as_ref()),
+            shown(order.auth_parameters.as_ref()),
+        );
         assert_eq!(is, (entry.to_owned(), parameters.to_owned(), state.to_owned(), auth.to_owned()), "{kind:?} {stage:?}");
         assert_eq!((order.timeout.get(), order.is_trace_wanted), (seconds, stage == Stage::Api), "{kind:?} {stage:?}");
     }
@@ -110,7 +117,9 @@ fn each_stage_is_called_with_its_own_parameters_and_state() {
 fn a_runtime_input_is_told_to_create_alone() {
     let secrets = secrets(SessionKind::Runtime);
     let run = RunRecord { session_input: Some(Secret::new(json!({"password": "brought-along"}))), ..run(RunKind::Api) };
-    for (stage, parameters) in [(Stage::Create, r#"{"password":"brought-along"}"#), (Stage::Check, "-"), (Stage::Api, r#"{"page":1}"#)] {
+    for (stage, parameters) in
+        [(Stage::Create, r#"{"password":"brought-along"}"#), (Stage::Check, "-"), (Stage::Api, r#"{"page":1}"#)]
+    {
         let order = order(&run, Some(&secrets), "{}", stage).unwrap();
         assert_eq!(shown(order.parameters.as_ref()), parameters);
         assert_eq!(shown(order.auth_parameters.as_ref()), "-");
@@ -134,7 +143,8 @@ fn the_sessions_own_proxy_wins_and_a_login_uses_the_one_it_brings() {
     ] {
         let proxy = |is_set: bool, text| is_set.then(|| ProxyUrl::parse(text).unwrap());
         let run = RunRecord { proxy: proxy(of_run, "http://run.example.test:1"), ..run(kind) };
-        let secrets = SessionSecrets { proxy: proxy(of_session, "http://session.example.test:1"), ..secrets(SessionKind::Credentials) };
+        let secrets =
+            SessionSecrets { proxy: proxy(of_session, "http://session.example.test:1"), ..secrets(SessionKind::Credentials) };
         let order = order(&run, Some(&secrets), settings, Stage::Create).unwrap();
         assert_eq!(order.proxy.map_or("-".to_owned(), |proxy| proxy.server()), used, "{kind:?}");
     }
@@ -145,7 +155,8 @@ fn auto_is_the_operators_proxy_and_never_a_direct_connection() {
     let (run, deployment) = (run(RunKind::Api), deployment(r#"{"proxy": {"deployed": "intuned://auto"}}"#));
     let secrets = secrets(SessionKind::Credentials);
     let made = |defaults: &Defaults| {
-        Material { run: &run, deployment: Some(&deployment), secrets: Some(&secrets), defaults }.order(Stage::Api, AttemptNumber::new(1).unwrap())
+        Material { run: &run, deployment: Some(&deployment), secrets: Some(&secrets), defaults }
+            .order(Stage::Api, AttemptNumber::new(1).unwrap())
     };
     assert_eq!(made(&defaults()).unwrap_err(), OrderError::DefaultProxy);
     let own = Defaults { proxy: Some(ProxyUrl::parse("http://operator.example.test:1").unwrap()), ..defaults() };

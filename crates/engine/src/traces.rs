@@ -43,7 +43,8 @@ pub(crate) fn file(shared: &Arc<Shared>, workspace: WorkspaceId, attempt: Attemp
     shared.tasks.spawn(async move {
         fail::fail_point!("engine::trace-pending");
         let status = settle(&task, &workspace, &attempt, trace).await;
-        let filed = patiently("file a trace", &task.stopping, || task.store.file_trace(&attempt.run, attempt.number, status.clone()));
+        let filed =
+            patiently("file a trace", &task.stopping, || task.store.file_trace(&attempt.run, attempt.number, status.clone()));
         if let Err(error) = filed.await {
             tracing::error!(error = &error as &dyn std::error::Error, attempt = %attempt, "a trace was not filed");
         }

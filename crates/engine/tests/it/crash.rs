@@ -12,8 +12,17 @@ use crate::world::{Ask, World, in_time};
 
 /// Moments that every kind of run passes.
 const MOMENTS: [&str; 12] = [
-    "after claim_runs", "before session_secrets", "after session_secrets", "before get_deployment", "after get_deployment",
-    "before begin_attempt", "after begin_attempt", "before execute", "during execute", "after execute", "before commit_run",
+    "after claim_runs",
+    "before session_secrets",
+    "after session_secrets",
+    "before get_deployment",
+    "after get_deployment",
+    "before begin_attempt",
+    "after begin_attempt",
+    "before execute",
+    "during execute",
+    "after execute",
+    "before commit_run",
     "after commit_run",
 ];
 
@@ -93,26 +102,34 @@ fn starts(world: &World, run: &RunId, stage: Stage) -> usize {
 
 #[test]
 fn a_login_survives_a_death_at_any_moment() {
-    die_everywhere(Ask::new(RunKind::Create), |_| (), |world, run, state| {
-        assert_eq!(*state, RunState::Completed);
-        assert!((1..=2).contains(&starts(world, run, Stage::Create)) && (1..=2).contains(&starts(world, run, Stage::PostCheck)));
-    });
+    die_everywhere(
+        Ask::new(RunKind::Create),
+        |_| (),
+        |world, run, state| {
+            assert_eq!(*state, RunState::Completed);
+            assert!(
+                (1..=2).contains(&starts(world, run, Stage::Create)) && (1..=2).contains(&starts(world, run, Stage::PostCheck))
+            );
+        },
+    );
 }
 
 #[test]
 fn a_run_that_heals_its_login_survives_a_death_at_any_moment() {
     let ask = Ask { attempts: 3, ..Ask::new(RunKind::Api) };
-    let prepare = |world: &World| world.site.choose({
-        let mut logins = 0;
-        move |order| {
-            logins += u32::from(order.stage == Stage::Create);
-            match order.stage {
-                // The old login is dead for good; only a new one passes.
-                Stage::Check if logins == 0 => check_fails(),
-                Stage::Check | Stage::Create | Stage::PostCheck | Stage::Api => crate::script::Act::Succeed,
+    let prepare = |world: &World| {
+        world.site.choose({
+            let mut logins = 0;
+            move |order| {
+                logins += u32::from(order.stage == Stage::Create);
+                match order.stage {
+                    // The old login is dead for good; only a new one passes.
+                    Stage::Check if logins == 0 => check_fails(),
+                    Stage::Check | Stage::Create | Stage::PostCheck | Stage::Api => crate::script::Act::Succeed,
+                }
             }
-        }
-    });
+        })
+    };
     die_everywhere(ask, prepare, |world, run, state| {
         assert_eq!(*state, RunState::Completed);
         assert!(starts(world, run, Stage::Check) <= 3 && starts(world, run, Stage::Create) <= 2);
@@ -124,10 +141,15 @@ fn a_run_that_heals_its_login_survives_a_death_at_any_moment() {
 fn with_one_attempt_user_code_starts_at_most_once() {
     let ask = Ask { attempts: 1, session: None, ..Ask::new(RunKind::Api) };
     for moment in 0..MAX_MOMENTS {
-        let died = die_at(moment, ask, |_| (), |world, run, state| {
-            assert!(starts(world, run, Stage::Api) <= 1);
-            assert!(matches!(state, RunState::Completed | RunState::Failed(_)), "{state:?}");
-        });
+        let died = die_at(
+            moment,
+            ask,
+            |_| (),
+            |world, run, state| {
+                assert!(starts(world, run, Stage::Api) <= 1);
+                assert!(matches!(state, RunState::Completed | RunState::Failed(_)), "{state:?}");
+            },
+        );
         if died.is_none() {
             assert!(moment > 0);
             return;

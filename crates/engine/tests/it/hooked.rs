@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use keywright_domain::{
-    AttemptNumber, DeploymentId, KeyId, OperationId, Problem, ProjectId, RunId, RunReason, SessionKey, Stage, Timestamp, WorkerId,
-    WorkspaceId, FileId,
+    AttemptNumber, DeploymentId, FileId, KeyId, OperationId, Problem, ProjectId, RunId, RunReason, SessionKey, Stage, Timestamp,
+    WorkerId, WorkspaceId,
 };
 use keywright_store::{
     Accepted, ApiKey, AttemptRecord, Attempts, AuthSession, AuthSessions, Bootstrap, BuiltDeployment, CommitOutcome, Deployment,
@@ -40,7 +40,12 @@ impl Hook {
     }
 
     pub(crate) fn when(decide: impl FnMut(&'static str) -> bool + Send + 'static) -> Arc<Self> {
-        Arc::new(Self { decide: Mutex::new(Box::new(decide)), failures: Mutex::default(), stopped: Mutex::default(), reached: Notify::new() })
+        Arc::new(Self {
+            decide: Mutex::new(Box::new(decide)),
+            failures: Mutex::default(),
+            stopped: Mutex::default(),
+            reached: Notify::new(),
+        })
     }
 
     /// Makes the next call of a method fail; several failures of one method come in the order in which they were named.
@@ -159,7 +164,12 @@ impl AuthSessions for Hooked {
 
 #[async_trait]
 impl Deployments for Hooked {
-    async fn accept_deployment(&self, workspace: &WorkspaceId, new: NewDeployment, now: Timestamp) -> Result<Deployment, StoreError> {
+    async fn accept_deployment(
+        &self,
+        workspace: &WorkspaceId,
+        new: NewDeployment,
+        now: Timestamp,
+    ) -> Result<Deployment, StoreError> {
         self.inner.accept_deployment(workspace, new, now).await
     }
     async fn list_building(&self) -> Result<Vec<Deployment>, StoreError> {
@@ -180,17 +190,34 @@ impl Deployments for Hooked {
     async fn list_deployments(&self, project: &ProjectId, limit: u32) -> Result<Vec<Deployment>, StoreError> {
         self.inner.list_deployments(project, limit).await
     }
-    async fn activate_deployment(&self, project: &ProjectId, id: &DeploymentId, now: Timestamp) -> Result<Option<Deployment>, StoreError> {
+    async fn activate_deployment(
+        &self,
+        project: &ProjectId,
+        id: &DeploymentId,
+        now: Timestamp,
+    ) -> Result<Option<Deployment>, StoreError> {
         self.inner.activate_deployment(project, id, now).await
     }
 }
 
 #[async_trait]
 impl Runs for Hooked {
-    async fn accept_run(&self, workspace: &WorkspaceId, project: &ProjectId, new: NewRun, now: Timestamp) -> Result<Accepted, StoreError> {
+    async fn accept_run(
+        &self,
+        workspace: &WorkspaceId,
+        project: &ProjectId,
+        new: NewRun,
+        now: Timestamp,
+    ) -> Result<Accepted, StoreError> {
         self.inner.accept_run(workspace, project, new, now).await
     }
-    async fn accept_operation(&self, workspace: &WorkspaceId, project: &ProjectId, new: NewOperation, now: Timestamp) -> Result<Accepted, StoreError> {
+    async fn accept_operation(
+        &self,
+        workspace: &WorkspaceId,
+        project: &ProjectId,
+        new: NewOperation,
+        now: Timestamp,
+    ) -> Result<Accepted, StoreError> {
         self.inner.accept_operation(workspace, project, new, now).await
     }
     async fn find_run(&self, project: &ProjectId, id: &RunId) -> Result<Option<RunOutput>, StoreError> {
@@ -213,13 +240,25 @@ impl Runs for Hooked {
     async fn is_claim_current(&self, id: &RunId, epoch: i64) -> Result<bool, StoreError> {
         self.inner.is_claim_current(id, epoch).await
     }
-    async fn begin_attempt(&self, id: &RunId, epoch: i64, stage: Stage, now: Timestamp) -> Result<Option<AttemptNumber>, StoreError> {
+    async fn begin_attempt(
+        &self,
+        id: &RunId,
+        epoch: i64,
+        stage: Stage,
+        now: Timestamp,
+    ) -> Result<Option<AttemptNumber>, StoreError> {
         with_moments!(self, "begin_attempt", self.inner.begin_attempt(id, epoch, stage, now))
     }
     async fn commit_run(&self, commit: RunCommit) -> Result<CommitOutcome, StoreError> {
         with_moments!(self, "commit_run", self.inner.commit_run(commit))
     }
-    async fn cancel_run(&self, project: &ProjectId, id: &RunId, reason: RunReason, now: Timestamp) -> Result<Option<RunOutput>, StoreError> {
+    async fn cancel_run(
+        &self,
+        project: &ProjectId,
+        id: &RunId,
+        reason: RunReason,
+        now: Timestamp,
+    ) -> Result<Option<RunOutput>, StoreError> {
         self.inner.cancel_run(project, id, reason, now).await
     }
     async fn cancel_locked_out(&self, limit: u32, now: Timestamp) -> Result<u64, StoreError> {

@@ -42,7 +42,8 @@ fn chosen(rng: &mut StdRng, stage: Stage) -> Act {
 }
 
 async fn ask_for_something(server: &Server<'_>, rng: &mut StdRng) -> Option<Asked> {
-    let kind = [RunKind::Create, RunKind::Update, RunKind::Validate, RunKind::Api, RunKind::Api, RunKind::Api][rng.random_range(0..6)];
+    let kind =
+        [RunKind::Create, RunKind::Update, RunKind::Validate, RunKind::Api, RunKind::Api, RunKind::Api][rng.random_range(0..6)];
     let session = SESSIONS[rng.random_range(0..SESSIONS.len())];
     let is_there = server.store.find_auth_session(&server.world.project, session).await.unwrap().is_some();
     let needs_none = kind == RunKind::Api && rng.random_bool(0.2);

@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use keywright_domain::{
-    ApiName, AttemptNumber, Attempts, AuthSessionId, BrowserChoice, Budgets, DeploymentId, KeyId, Language, OperationId, ProjectId,
-    ProjectName, RunId, RunKind, RunPlan, RunReason, RunState, Secret, SessionKey, SessionStatus, TimeoutSeconds, WorkspaceId,
+    ApiName, AttemptNumber, Attempts, AuthSessionId, BrowserChoice, Budgets, DeploymentId, KeyId, Language, OperationId,
+    ProjectId, ProjectName, RunId, RunKind, RunPlan, RunReason, RunState, Secret, SessionKey, SessionStatus, TimeoutSeconds,
+    WorkspaceId,
 };
 use keywright_engine::{Engine, EngineParts};
 use keywright_store::sqlite::SqliteStore;
 use keywright_store::{
-    Accepted, AttemptRecord, Blobs, BuiltDeployment, Clock, Entropy, FileLinks, MasterKey, NewDeployment, NewKey, NewOperation, NewRun,
-    RunOutput, RunRequest, SessionTarget, Store, SystemClock, SystemEntropy, Vault,
+    Accepted, AttemptRecord, Blobs, BuiltDeployment, Clock, Entropy, FileLinks, MasterKey, NewDeployment, NewKey, NewOperation,
+    NewRun, RunOutput, RunRequest, SessionTarget, Store, SystemClock, SystemEntropy, Vault,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
