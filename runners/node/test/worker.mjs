@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn, execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -138,7 +138,6 @@ export class RunnerUnderTest {
   }
 
   #heard(message) {
-    message.atMs = performance.now();
     this.said.push(message);
     if (message.type === "call") this.#answer(message);
     this.#wake();
@@ -166,7 +165,18 @@ export class RunnerUnderTest {
 export function project(test, name) {
   const root = path.join(mkdtempSync(path.join(tmpdir(), "kw-project-")), path.basename(name));
   const source = [name, `fixtures/${name}`].map((one) => path.join(EXAMPLES, one)).find((one) => existsSync(one));
-  cpSync(source ?? fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url)), root, { recursive: true });
+  cpSync(source, root, { recursive: true });
+  test.after(() => rmSync(path.dirname(root), { recursive: true, force: true }));
+  return root;
+}
+
+/** A project made of these files, `{path: text}`; gone when the test ends. */
+export function projectOf(test, files) {
+  const root = path.join(mkdtempSync(path.join(tmpdir(), "kw-project-")), "project");
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(path.dirname(path.join(root, name)), { recursive: true });
+    writeFileSync(path.join(root, name), text);
+  }
   test.after(() => rmSync(path.dirname(root), { recursive: true, force: true }));
   return root;
 }
@@ -176,8 +186,9 @@ export function bundle(root) {
   return JSON.parse(execFileSync(process.execPath, [BUNDLE, root], { encoding: "utf8" }));
 }
 
-export function bundled(test, name) {
-  const root = project(test, name);
+/** The same as `project` or `projectOf`, bundled. */
+export function bundled(test, what) {
+  const root = typeof what === "string" ? project(test, what) : projectOf(test, what);
   assert.deepEqual(bundle(root).problems, []);
   return root;
 }
@@ -197,6 +208,15 @@ export async function site(test, ...args) {
       (await fetch(`${answer.url}/__control/${name}`, { method: "POST", body: JSON.stringify(body) })).json(),
     state: async () => (await fetch(`${answer.url}/__control/state`)).json(),
   };
+}
+
+/** Waits until nothing of a slot runs any more. A killed browser needs a moment to be gone. */
+export async function gone(slot) {
+  const deadline = performance.now() + 10_000;
+  while (processesOf(slot).length > 0) {
+    assert.ok(performance.now() < deadline, `still there: ${processesOf(slot)}`);
+    await new Promise((go) => setImmediate(go));
+  }
 }
 
 /** Every process that mentions the folder in its command line or works in it: browsers have their profile there. */
