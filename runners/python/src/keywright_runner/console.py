@@ -35,19 +35,23 @@ class AttemptLog:
         self._left = ATTEMPT_BYTES
         self._closed = False
         self._lock = threading.Lock()
-        self._partial: dict[tuple[str, int], tuple[str, str]] = {}
+        self._partial: dict[tuple[str, int], tuple[str, str, bool]] = {}
 
     def text(self, stream: str, level: str, text: str) -> None:
         """Text without regard to lines; the rest after the last line end waits for more."""
         key = (stream, threading.get_ident())
         with self._lock:
-            before = self._partial.pop(key, ("", ""))[1]
+            _, before, overlong = self._partial.pop(key, (level, "", False))
+        if overlong:
+            # The line was sent, cut; what follows up to its end is the part that was cut off.
+            _, end, text = text.partition("\n")
+            overlong = not end
         *lines, rest = (before + text).split("\n")
         if len(rest) > LINE_BYTES:
-            lines, rest = [*lines, rest], ""
-        if rest:
+            lines, rest, overlong = [*lines, rest], "", True
+        if rest or overlong:
             with self._lock:
-                self._partial[key] = (level, rest)
+                self._partial[key] = (level, rest, overlong)
         for line in lines:
             self.line(stream, level, line.rstrip("\r"))
 
@@ -76,8 +80,9 @@ class AttemptLog:
         """Send the lines that never got their end."""
         with self._lock:
             partial, self._partial = self._partial, {}
-        for (stream, _), (level, rest) in partial.items():
-            self.line(stream, level, rest)
+        for (stream, _), (level, rest, _) in partial.items():
+            if rest:
+                self.line(stream, level, rest)
 
     def close(self) -> None:
         """Take no more lines: `done` is about to be sent."""
