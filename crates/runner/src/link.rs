@@ -14,12 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::protocol::{FromRunner, ProtocolError, ToRunner, codec};
 
-/// Most frames that wait for the runner to read: the start of an attempt, its end, and the answers to as many calls as may
-/// be open at once.
-const MAX_WAITING: usize = MAX_OPEN_CALLS + 8;
-
-/// Most calls of one attempt that are answered at the same time; further ones wait in the socket.
-pub(crate) const MAX_OPEN_CALLS: usize = 32;
+/// Most frames that wait for the runner to read.
+const MAX_WAITING: usize = 8;
 
 /// A connected runner.
 #[derive(Debug)]
@@ -47,6 +43,11 @@ impl Link {
         let (outbox, inbox) = mpsc::channel(MAX_WAITING);
         tasks.spawn(write(FramedWrite::new(writing, codec()), inbox));
         Self { frames: FramedRead::new(reading, codec()), outbox }
+    }
+
+    /// For waiting until there is room for one more message while something else is received.
+    pub(crate) fn outbox(&self) -> mpsc::Sender<Bytes> {
+        self.outbox.clone()
     }
 
     /// Puts a message on its way.

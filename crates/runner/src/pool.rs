@@ -271,7 +271,7 @@ impl Inner {
                 Err(NoSlot::Closing) => return without_slot(closing()),
                 Err(NoSlot::Failed(why)) if slots >= MAX_SLOTS_PER_ATTEMPT => return without_slot(Ending::Lost(why)),
                 Err(NoSlot::Failed(why)) => {
-                    log.note(Level::Warn, Stream::Keywright, &format!("{why}; trying once more"));
+                    log.note(Level::Warn, Stream::Keywright, &format!("the attempt could not be {why}; trying once more"));
                     continue;
                 }
             };
@@ -304,7 +304,10 @@ impl Inner {
                     self.replace_later(kind.clone());
                     (place, resting)
                 }
-                Taken::Cold(place) => return self.start(place, kind, cancel).await,
+                Taken::Cold(place) => {
+                    self.replace_later(kind.clone());
+                    return self.start(place, kind, cancel).await;
+                }
                 Taken::Wait => {
                     tokio::select! {
                         () = cancel.cancelled() => return Err(NoSlot::Canceled),
@@ -324,27 +327,23 @@ impl Inner {
     }
 
     async fn start(self: &Arc<Self>, place: Place, kind: SlotKind, cancel: &CancellationToken) -> Result<(Place, Slot), NoSlot> {
-        // On its own task, so that a start that nobody waits for any more still cleans up after itself.
-        let (starter, canceled) = (Arc::clone(self), cancel.clone());
-        let started = self.yard.tasks().spawn(async move {
-            let slot = Slot::start(&starter.yard, kind).await;
-            match slot {
-                Ok(slot) if canceled.is_cancelled() || starter.closing.is_cancelled() => {
-                    slot.end(&starter.yard, true).await;
-                    None
+        let stop = self.closing.child_token();
+        let started = {
+            let starting = Slot::start(&self.yard, kind, &stop);
+            tokio::pin!(starting);
+            tokio::select! {
+                started = &mut starting => started,
+                () = cancel.cancelled() => {
+                    stop.cancel();
+                    starting.await
                 }
-                other => Some(other),
             }
-        });
-        let why = tokio::select! {
-            biased;
-            () = cancel.cancelled() => NoSlot::Canceled,
-            () = self.closing.cancelled() => NoSlot::Closing,
-            started = started => match started {
-                Ok(Some(Ok(slot))) => return Ok((place, slot)),
-                Ok(Some(Err(error))) => NoSlot::Failed(chain("started", &error)),
-                Ok(None) | Err(_) => NoSlot::Canceled,
-            },
+        };
+        let why = match started {
+            Ok(slot) => return Ok((place, slot)),
+            Err(_) if cancel.is_cancelled() => NoSlot::Canceled,
+            Err(_) if self.closing.is_cancelled() => NoSlot::Closing,
+            Err(error) => NoSlot::Failed(chain("started", &error)),
         };
         self.leave(place);
         Err(why)
@@ -426,7 +425,7 @@ impl Inner {
     async fn warm_one(self: Arc<Self>, kind: SlotKind) {
         let mut pause = FIRST_PAUSE;
         loop {
-            let started = Slot::start(&self.yard, kind.clone()).await;
+            let started = Slot::start(&self.yard, kind.clone(), &self.closing).await;
             let failed = started.as_ref().err().map(|error| chain("warmed", error));
             let slot = started.ok().map(|slot| Resting { slot, since: Instant::now() });
             let unwanted = self.ledger().end_warming(&kind, slot);
@@ -434,7 +433,7 @@ impl Inner {
             if let Some(resting) = unwanted {
                 resting.slot.end(&self.yard, true).await;
             }
-            let Some(why) = failed else { return };
+            let Some(why) = failed.filter(|_| !self.closing.is_cancelled()) else { return };
             tracing::warn!(language = kind.language.as_str(), why, "a slot did not come up");
             tokio::select! {
                 () = self.closing.cancelled() => return,
@@ -446,7 +445,7 @@ impl Inner {
         }
     }
 
-    /// Starts a replacement for a warm slot that was handed out, once nothing runs or after a short while.
+    /// Starts a warm slot for the next attempt after this one, if its kind is kept warm at all, once nothing runs or after a short while.
     fn replace_later(self: &Arc<Self>, kind: SlotKind) {
         let keeper = Arc::clone(self);
         self.yard.tasks().spawn(async move {

@@ -4,11 +4,12 @@
 //! nothing a runner does or leaves undone can keep it from the next look. Refuses to be reused after any doubt.
 //! If the server dies, the connection closes and the kernel ends the process; what is left is swept at the next start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -25,7 +26,7 @@ use crate::ending::{Ending, MAX_RESULT_BYTES};
 use crate::environment::{Environment, SlotKind};
 use crate::folder::{LOOK_INTERVAL, SlotFolder};
 use crate::host::AttemptHost;
-use crate::link::{Link, MAX_OPEN_CALLS, Received};
+use crate::link::{Link, Received};
 use crate::log::{AttemptLog, Stream};
 use crate::pipes::Pipes;
 use crate::protocol::{
@@ -59,6 +60,10 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// From `done` to `idle`: closing a browser context.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Most calls of one attempt that are answered, or whose answers wait for the runner to read, at the same time; further ones
+/// wait in the socket.
+const MAX_OPEN_CALLS: usize = 32;
 
 /// The socket's name in the slot's folder.
 const SOCKET: &str = "runner.sock";
@@ -118,14 +123,14 @@ fn system(what: &'static str) -> impl Fn(std::io::Error) -> StartError {
 }
 
 impl Slot {
-    /// Starts a runner and its browser. What was begun is cleaned up when it does not come up.
+    /// Starts a runner and its browser. What was begun is cleaned up when it does not come up, or need not any more.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub(crate) async fn start(yard: &Yard, kind: SlotKind) -> Result<Self, StartError> {
+    pub(crate) async fn start(yard: &Yard, kind: SlotKind, stop: &CancellationToken) -> Result<Self, StartError> {
         let folder = yard.new_folder().map_err(system("no folder for a slot"))?;
         let folder = Arc::new(folder);
-        match Self::start_in(yard, kind, Arc::clone(&folder)).await {
+        match Self::start_in(yard, kind, stop, Arc::clone(&folder)).await {
             Ok(slot) => Ok(slot),
             Err(error) => {
                 clean(folder).await;
@@ -134,7 +139,7 @@ impl Slot {
         }
     }
 
-    async fn start_in(yard: &Yard, kind: SlotKind, folder: Arc<SlotFolder>) -> Result<Self, StartError> {
+    async fn start_in(yard: &Yard, kind: SlotKind, stop: &CancellationToken, folder: Arc<SlotFolder>) -> Result<Self, StartError> {
         let listener = folder.listen(SOCKET, yard.sandbox()).map_err(system("no socket for a slot"))?;
         let Environment { launch, readable } =
             yard.environment(&kind, folder.path(), SOCKET).await.map_err(system("no environment for a runner"))?;
@@ -142,7 +147,10 @@ impl Slot {
         let mut process = yard.spawner().spawn(launch).await.map_err(system("no process for a runner"))?;
         folder.note(process.pid()).map_err(system("no note about a runner"))?;
         let mut pipes = Pipes::drain(&mut process, yard.tasks());
-        let came_up = timeout(START_TIMEOUT, Self::come_up(yard, &kind, &mut process, listener, folder.path())).await;
+        let came_up = tokio::select! {
+            came_up = timeout(START_TIMEOUT, Self::come_up(yard, &kind, &mut process, listener, folder.path())) => came_up,
+            () = stop.cancelled() => Ok(Err("is not needed any more".to_owned())),
+        };
         let why = match came_up {
             Ok(Ok(link)) => {
                 return Ok(Self { state: State::Warm, process, link, pipes, folder, began: Instant::now(), attempts: 0 });
@@ -306,10 +314,12 @@ impl Slot {
         &mut self, watch: &mut Watch, host: &Arc<dyn AttemptHost>, cancel: &CancellationToken, log: &mut AttemptLog,
     ) -> (Ending, bool) {
         let mut calls: FuturesUnordered<BoxFuture<'static, (u64, Result<Value, Refusal>)>> = FuturesUnordered::new();
+        let mut replies: VecDeque<Bytes> = VecDeque::new();
+        let outbox = self.link.outbox();
         let mut exit: Option<Exit> = None;
         let mut are_pipes_open = true;
+        let attempt_id = watch.conversation.attempt_id().to_owned();
         loop {
-            let attempt_id = watch.conversation.attempt_id().to_owned();
             tokio::select! {
                 biased;
                 () = cancel.cancelled(), if watch.given_up.is_none() => {
@@ -331,7 +341,7 @@ impl Slot {
                     // What it had said is still in the socket; a process it left may keep the other end open.
                     watch.deadline = watch.deadline.min(Instant::now() + CLOSE_GRACE);
                 }
-                received = self.link.receive(), if calls.len() < MAX_OPEN_CALLS => {
+                received = self.link.receive(), if calls.len() + replies.len() < MAX_OPEN_CALLS => {
                     let message = match received {
                         Ok(Received::Message(message)) => message,
                         Ok(Received::Closed) => {
@@ -364,11 +374,12 @@ impl Slot {
                         Err(error) => return (watch.given_up.take().unwrap_or(Ending::Broken(error)), false),
                     }
                 }
-                Some((call_id, answer)) = calls.next() => {
-                    if !self.reply(&attempt_id, call_id, answer) {
-                        return (watch.given_up.take().unwrap_or(Ending::Exited(None)), false);
-                    }
-                }
+                Some((call_id, answer)) = calls.next() => replies.push_back(reply(&attempt_id, call_id, answer)),
+                permit = outbox.reserve(), if !replies.is_empty() => match (permit, replies.pop_front()) {
+                    (Ok(permit), Some(body)) => permit.send(body),
+                    // The connection is closed for writing; reading will say so, too.
+                    (Err(_), _) | (_, None) => replies.clear(),
+                },
                 line = self.pipes.next(), if are_pipes_open => match line {
                     Some(line) => log.note(Level::Error, Stream::Process, &line),
                     None => are_pipes_open = false,
@@ -381,21 +392,6 @@ impl Slot {
     fn abort(&self, attempt_id: &str) {
         if self.link.say(&ToRunner::Abort { attempt_id }).is_err() {
             tracing::debug!(attempt_id, "the runner does not hear that its attempt is over");
-        }
-    }
-
-    /// Puts the answer to a call on its way. False when the runner does not take it.
-    fn reply(&self, attempt_id: &str, call_id: u64, answer: Result<Value, Refusal>) -> bool {
-        let refusal = |code: &'static str, message: &str| {
-            let error = Some(ReplyError { code, message });
-            self.link.say(&ToRunner::Reply { attempt_id, call_id, ok: false, value: None, error }).is_ok()
-        };
-        match answer {
-            Err(Refusal { code, message }) => refusal(code, &message),
-            Ok(value) => match (ToRunner::Reply { attempt_id, call_id, ok: true, value: Some(value), error: None }).encode() {
-                Ok(body) => self.link.send(body).is_ok(),
-                Err(_) => refusal("too-big", "the answer is larger than a message may be"),
-            },
         }
     }
 
@@ -462,6 +458,21 @@ impl Slot {
             below.iter().filter(|(_, at)| *at == distance).for_each(|(entry, _)| tree::send(entry.pid, Signal::TERM));
         }
         drop(timeout(TERM_GRACE, self.process.wait()).await);
+    }
+}
+
+/// The answer to a call, as a frame.
+fn reply(attempt_id: &str, call_id: u64, answer: Result<Value, Refusal>) -> Bytes {
+    let refusal = |code: &str, message: &str| {
+        let error = Some(ReplyError { code, message });
+        let reply = ToRunner::Reply { attempt_id, call_id, ok: false, value: None, error };
+        reply.encode().expect("a refusal is shorter than a frame")
+    };
+    match answer {
+        Err(Refusal { code, message }) => refusal(code, &message),
+        Ok(value) => ToRunner::Reply { attempt_id, call_id, ok: true, value: Some(value), error: None }
+            .encode()
+            .unwrap_or_else(|_| refusal("too-big", "the answer is larger than a message may be")),
     }
 }
 

@@ -138,6 +138,8 @@ impl Yard {
 /// Ends what is left of an earlier life and makes the folders, free of links in their names.
 fn make_folders(deployments: &Path, slots: &Path, traces: &Path) -> io::Result<(PathBuf, PathBuf, PathBuf)> {
     std::fs::create_dir_all(deployments)?;
+    // Runners are another user.
+    std::fs::set_permissions(deployments, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     std::fs::create_dir_all(slots)?;
     let slots = slots.canonicalize()?;
     sweep(&slots)?;
