@@ -140,18 +140,20 @@ impl From<&OperationId> for ValidateStarted {
 
 /// An operation as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "status", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(tag = "status", rename_all = "snake_case")]
 pub enum OperationResult {
     /// Queued.
     Pending {},
     /// Under way.
     InProgress {
         /// The run that performs it.
+        #[serde(rename = "runId")]
         run_id: String,
     },
     /// The session's login holds.
     Done {
         /// The session.
+        #[serde(rename = "authSessionId")]
         auth_session_id: String,
     },
     /// It does not.

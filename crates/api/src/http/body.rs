@@ -148,6 +148,14 @@ mod tests {
     use keywright_wire::{AuthSessionCreateRequest, RunStartRequest};
     use serde_json::json;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_waited_for_only_so_long() {
+        let nothing = futures::stream::pending::<Result<Bytes, std::io::Error>>();
+        let request = Request::new(Body::from_stream(nothing));
+        let refused = read(request, MAX_JSON_BYTES, MAX_JSON_TIME).await.unwrap_err();
+        assert!(matches!(refused, ApiError::RequestTimeout), "{refused}");
+    }
+
     fn digest_of(value: &Value) -> Vec<u8> {
         let mut hasher = Sha256::new();
         digest(value, &mut hasher);

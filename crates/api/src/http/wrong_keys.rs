@@ -4,6 +4,7 @@
 //! Kept in memory: a restart forgives, which costs nothing, since a key has 256 bits.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
@@ -20,16 +21,21 @@ const REFILL: Duration = Duration::from_secs(2);
 /// Most peers remembered. Beyond that, peers that are not remembered are told to come later.
 const MAX_PEERS: usize = 10_000;
 
+/// Of the wrong keys that come while no further peer can be remembered, one in so many makes room for it. Looking for peers
+/// that may be forgotten costs more than a guess costs the one who makes it.
+const SWEEP_EVERY: usize = 1_000;
+
 /// Counts wrong keys.
 pub(crate) struct WrongKeys {
     limiter: DefaultKeyedRateLimiter<Peer>,
     clock: DefaultClock,
+    turned_away: AtomicUsize,
 }
 
 impl Default for WrongKeys {
     fn default() -> Self {
         let quota = Quota::with_period(REFILL).expect("the period is not zero").allow_burst(BURST);
-        Self { limiter: RateLimiter::keyed(quota), clock: DefaultClock::default() }
+        Self { limiter: RateLimiter::keyed(quota), clock: DefaultClock::default(), turned_away: AtomicUsize::new(0) }
     }
 }
 
@@ -43,7 +49,9 @@ impl WrongKeys {
     /// Counts a wrong key. When there were too many, says how long the peer must wait.
     pub(crate) fn count(&self, peer: Peer) -> Result<(), Duration> {
         if self.limiter.len() >= MAX_PEERS {
-            self.limiter.retain_recent();
+            if self.turned_away.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP_EVERY) {
+                self.limiter.retain_recent();
+            }
             if self.limiter.len() >= MAX_PEERS {
                 return Err(REFILL);
             }
