@@ -17,7 +17,7 @@ use keywright_engine::{Engine, EngineParts};
 use keywright_runner::{BrowserConfig, Builder, BuilderConfig, Pool, PoolConfig, RuntimePaths, SandboxPolicy};
 use keywright_store::sqlite::SqliteStore;
 use keywright_store::{
-    Blobs, Bootstrap, Clock, Entropy, FileLinks, Keys as _, MasterKey, NewKey, Store, SystemClock, SystemEntropy, Vault,
+    Blobs, Bootstrap, Clock, Entropy, FileLinks, MasterKey, NewKey, Store, SystemClock, SystemEntropy, Vault,
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
