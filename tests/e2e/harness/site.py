@@ -24,7 +24,7 @@ class Site:
         self.proxy_url: str | None = ready.get("proxyUrl")
         self._http = httpx.Client(base_url=self.url, timeout=30)
 
-    def control(self, name: str, **body: Any) -> dict[str, Any]:
+    def control(self, name: str, /, **body: Any) -> dict[str, Any]:
         response = self._http.post(f"/__control/{name}", json=body)
         response.raise_for_status()
         return response.json()
