@@ -74,6 +74,16 @@ def test_everything_printed_becomes_a_log_line_with_stream_and_level(unruly):
     assert ("stderr", "warn", "unruly: by warn") in logs and ("stderr", "error", "unruly: by error") in logs
 
 
+def test_what_a_page_says_on_its_console_is_in_the_log(warm_worker, project):
+    source = """
+        async def automation(page, params=None):
+            await page.evaluate("() => { console.log('one\\\\ntwo'); console.warn('careful'); console.error('bad') }")
+    """
+    report = warm_worker.bind(project({"api/x.py": source})).run("api/x")
+    logs = [(log["level"], log["message"]) for log in report.messages if log["type"] == "log" and log["stream"] == "page"]
+    assert logs == [("info", "one"), ("info", "two"), ("warn", "careful"), ("error", "bad")]
+
+
 def test_every_line_of_a_flood_arrives_before_done(unruly):
     assert len(unruly.run("api/prints-much", {"lines": 20000}).lines("stdout")) == 20000
 
@@ -102,6 +112,41 @@ def test_an_exception_in_the_hook_is_the_users_error(unruly):
     assert (error["code"], error["message"]) == ("user-error", "the hook threw")
 
 
+def test_a_context_the_hook_brings_gets_the_session_and_is_cleaned_up(warm_worker, project, site):
+    hook = """
+        from playwright.async_api import async_playwright
+        async def setup_context(*, cdp_url, api_name, api_parameters):
+            playwright = await async_playwright().start()
+            browser = await playwright.chromium.connect_over_cdp(cdp_url)
+            context = await browser.new_context()
+            async def cleanup():
+                print("cleaned up")
+                await playwright.stop()
+            return context, await context.new_page(), cleanup
+    """
+    source = """
+        async def automation(page, params):
+            await page.goto(params["url"])
+            return await page.evaluate("[localStorage.a, sessionStorage.s, document.cookie]")
+    """
+    warm_worker.bind(project({"hooks/setup_context.py": hook, "api/x.py": source}))
+    cookie = {"name": "c", "value": "1", "domain": "127.0.0.1", "path": "/", "httpOnly": False, "secure": False}
+    stores = {"localStorage": [{"name": "a", "value": "1"}], "sessionStorage": [{"name": "s", "value": "2"}]}
+    state = {"version": 1, "cookies": [cookie], "origins": [{"origin": site.url, **stores}]}
+    report = warm_worker.run("api/x", {"url": site.url}, session=state)
+    assert report.result == ["1", "2", "c=1"]
+    assert "cleaned up" in report.lines("stdout")
+    assert report.idle["reusable"] is False, "a hook's own browser connection is a doubt"
+
+
+@pytest.mark.parametrize("returned", ["5", "(None, None)", "'x', 'y', 'z', 'w'"])
+def test_a_hook_that_returns_something_else_is_the_users_error(warm_worker, project, returned):
+    hook = f"async def setup_context(*, cdp_url, api_name, api_parameters): return {returned}\n"
+    source = "async def automation(page, params=None): pass\n"
+    warm_worker.bind(project({"hooks/setup_context.py": hook, "api/x.py": source}))
+    assert warm_worker.run("api/x").error["code"] == "user-error"
+
+
 def test_payloads_come_in_order_before_done_and_only_on_success(unruly):
     report = unruly.run("api/extends-payload")
     assert report.payloads == [
@@ -122,6 +167,18 @@ def test_more_payloads_than_a_frame_holds_come_in_several(warm_worker, project):
     report = warm_worker.bind(project({"api/x.py": source})).run("api/x")
     assert [item["parameters"]["n"] for item in report.payloads] == list(range(20))
     assert report.count("payloads") > 1
+
+
+@pytest.mark.parametrize("payload", ["{'api': 'x'}", "{'api': 1, 'parameters': {}}", "{'api': 'x', 'parameters': [1]}",
+                                     "{'api': 'x', 'parameters': {'a': object()}}", "{'api': 'x', 'parameters': {'a': 'x' * 2**24}}"])
+def test_a_payload_that_cannot_be_sent_fails_the_attempt_and_none_is_sent(warm_worker, project, payload):
+    source = f"""
+        from intuned_runtime import extend_payload
+        async def automation(page, params=None):
+            extend_payload({{"api": "fine", "parameters": {{}}}}, {payload})
+    """
+    report = warm_worker.bind(project({"api/x.py": source})).run("api/x")
+    assert report.error["code"] == "invalid-output" and report.payloads == []
 
 
 def test_extensions_are_sent_at_most_once_a_second_the_first_at_once(unruly):

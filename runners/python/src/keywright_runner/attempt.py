@@ -15,7 +15,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.async_api import BrowserContext, Page
+from playwright.async_api import BrowserContext, ConsoleMessage, Page
 
 from . import failure, output, payloads, processes, scope
 from .browser import CLOSE_SECONDS, BrowserHost, ContextOptions, Seat, within
@@ -42,6 +42,7 @@ from .trace import Trace
 UNWIND_SECONDS = 1.0
 ABORT_TRACE_SECONDS = 0.5
 TASK_SECONDS = 0.5
+PAGE_LEVELS = {"error": "error", "assert": "error", "warning": "warn", "debug": "debug"}
 
 
 @dataclass
@@ -140,6 +141,7 @@ class Attempt:
         await self._keeper.restore(self._seat.context, self._seat.page, start.get("session"))
         self._trace = Trace(start.get("trace"))
         await self._trace.start(self._seat.context)
+        self._listen(self._seat.context)
 
     async def _user_part(self) -> Any:
         """Everything of the user's: imports, the hook, the function."""
@@ -157,8 +159,9 @@ class Attempt:
             if self._hook.context is not None and self._hook.context is not context:
                 context = self._hook.context
                 self._keeper = StateKeeper(self._log)
-                await self._keeper.restore(context, None, start.get("session"))
+                await self._keeper.restore(context, self._hook.page, start.get("session"))
                 await self._trace.move(context)
+                self._listen(context)
             page = self._hook.page or page
         try:
             return await self._call(context, page, parameters)
@@ -177,11 +180,21 @@ class Attempt:
             return await function(*positional, ensure_browser=ensure_browser)
         return await function(page, *positional)
 
+    def _listen(self, context: BrowserContext) -> None:
+        """What pages say on their console is part of the attempt's log."""
+
+        def said(message: ConsoleMessage) -> None:
+            for line in message.text.split("\n"):
+                self._log.line("page", PAGE_LEVELS.get(message.type, "info"), line)
+
+        context.on("console", said)
+        context.on("weberror", lambda event: self._log.line("page", "error", f"uncaught: {event.error}"))
+
     async def _harvest(self, result: Any) -> Outcome:
         """The outcome of a function that returned."""
         try:
             plain = output.to_plain(result)
-            items = payloads.to_items(self._context.extended_payloads)
+            frames = list(payloads.to_frames(self.id, payloads.to_items(self._context.extended_payloads)))
         except output.InvalidOutput as error:
             raise AttemptFailed(INVALID_OUTPUT, str(error)) from error
         size = len(to_json(plain))
@@ -191,7 +204,7 @@ class Attempt:
         # Before the capture, so that the trace does not hold the state.
         await self._stop_trace(None)
         session = await self._capture() if self._start.get("captureSession") else None
-        for frame in payloads.to_frames(self.id, items):
+        for frame in frames:
             self._link.send(frame)
         return Outcome(result=plain, session=session)
 

@@ -2,7 +2,8 @@
 
 Launches Chromium through Playwright, finds out what it calls itself, and makes contexts
 that look like a browser somebody sits at: no "Headless" in the user agent or the client
-hints. The next context with the defaults and one page in it are made ahead of time.
+hints; only the very first request of a tab that a page opens can still tell by its hints, as Playwright gives
+nobody a hold of it earlier. The next context with the defaults and one page in it are made ahead of time.
 The CDP endpoint for hooks is Chromium's own on a loopback port it chose itself, read
 from the file in the profile folder of *our* child, so runners beside us are never mixed up.
 If the process dies here, Playwright's driver sees its pipe close and ends the browser.
@@ -150,11 +151,11 @@ class BrowserHost:
             proxy=dict(options.proxy) if options.proxy else None,  # type: ignore[arg-type]
         )
         page = await context.new_page()
-        await self._dress(context, page)
+        await self._dress(context, page, options.locale)
         seat = Seat(context, page, options)
 
         def dress_later(other: Page) -> None:
-            task = asyncio.create_task(self._dress(context, other), name="kw-dress")
+            task = asyncio.create_task(self._dress(context, other, options.locale), name="kw-dress")
             seat.dressing.add(task)
             task.add_done_callback(seat.dressing.discard)
 
@@ -169,13 +170,14 @@ class BrowserHost:
         context.new_page = new_page  # type: ignore[method-assign]
         return seat
 
-    async def _dress(self, context: BrowserContext, page: Page) -> None:
+    async def _dress(self, context: BrowserContext, page: Page, locale: str | None) -> None:
         """Give a page client hints without "Headless"."""
         if not self._identity:
             return
         try:
             session = await context.new_cdp_session(page)
-            await session.send("Emulation.setUserAgentOverride", self._identity)
+            language = {"acceptLanguage": locale} if locale else {}
+            await session.send("Emulation.setUserAgentOverride", {**self._identity, **language})
         except Error:
             pass  # the page closed meanwhile
 

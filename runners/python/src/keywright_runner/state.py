@@ -34,7 +34,7 @@ class StateKeeper:
         self._restored: list[State] = []
 
     async def restore(self, context: BrowserContext, page: Page | None, state: State | None) -> None:
-        """Put the state into a fresh context whose first page is `page`; None when the user's hook made the context."""
+        """Put the state into a fresh context whose first page is `page`; a hook may bring a context without one."""
         if state:
             self._restored = [origin for origin in state.get("origins") or [] if _has_anything(origin)]
             await self._write(context, page, state.get("cookies") or [])
