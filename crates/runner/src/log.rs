@@ -115,6 +115,7 @@ fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_LINE_BYTES)]
 }
 
+/// When a line was heard. It is shown to people and decides nothing, so the machine's clock will do.
 fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
 }

@@ -174,11 +174,6 @@ impl Pool {
         self.inner.yard.protections()
     }
 
-    /// What slots have in common; the deploy check runs code in the same sandbox.
-    pub(crate) fn yard(&self) -> &Yard {
-        &self.inner.yard
-    }
-
     /// Executes one attempt. When it returns, either the attempt's runner said that user code is over, or every process of its
     /// slot is gone.
     pub async fn execute(&self, order: AttemptOrder, host: Arc<dyn AttemptHost>, cancel: CancellationToken) -> AttemptReport {
@@ -317,7 +312,7 @@ impl Inner {
                     }
                 }
             };
-            if resting.slot.is_sound().await {
+            if resting.slot.is_sound() {
                 return Ok((place, resting.slot));
             }
             tracing::info!("a waiting slot was no longer sound");

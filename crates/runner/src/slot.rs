@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::FuturesUnordered;
 use keywright_domain::{AttemptOrder, DeploymentId, Stage, Viewport};
 use rustix::process::Signal;
@@ -224,14 +224,14 @@ impl Slot {
     }
 
     /// Whether it may serve another attempt: no doubt has come up, and its process lives and keeps quiet.
-    pub(crate) async fn is_sound(&mut self) -> bool {
+    pub(crate) fn is_sound(&mut self) -> bool {
         match &self.state {
             State::Doubtful(_) | State::Settling { .. } => return false,
             State::Warm | State::Bound { .. } => {}
         }
         // A runner without an attempt has nothing to say; anything, an end included, is a reason for doubt.
-        let silence = timeout(Duration::ZERO, self.link.receive()).await.is_err();
-        silence && self.process.ended().is_none()
+        let is_quiet = self.link.receive().now_or_never().is_none();
+        is_quiet && self.is_alive()
     }
 
     /// Executes one attempt. Returns when its outcome is known or it was given up; user code may still run then, unless the

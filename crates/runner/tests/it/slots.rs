@@ -422,6 +422,34 @@ async fn user_code_sees_its_own_folder_and_not_the_server() {
     world.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_with_packages_of_its_own_gets_its_own_interpreter_and_finds_ours_last() {
+    let world = World::misbehaving(1).await;
+    let base_site = world.folder.path().join("runtime/python/.venv/lib/python3/site-packages");
+    std::fs::create_dir_all(&base_site).unwrap();
+    let deployment = world.deployment(9, Language::Python);
+    let root = world.folder.path().join("data/deployments").join(deployment.as_str());
+    let own = PathBuf::from(".keywright/venv/bin/python");
+    std::fs::create_dir_all(root.join(&own).parent().unwrap()).unwrap();
+    symlink("/usr/bin/python3", root.join(&own)).unwrap();
+    Manifest { language: Language::Python, python: Some(own), playwright_root: None }.write(&root).unwrap();
+    world.pool.warm(&deployment, BrowserChoice::HeadlessShell).await;
+    let report = world.execute(order(&deployment, Language::Python, None, json!({"do": "look-around", "paths": [base_site]}))).await;
+    let seen = &returned(&report)["is"];
+    assert!(seen["variables"].as_array().unwrap().contains(&json!("KEYWRIGHT_BASE_SITE")), "{seen}");
+    assert_eq!(seen["reads"], json!([base_site]));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_whose_build_is_not_complete_is_not_run() {
+    let world = World::misbehaving(1).await;
+    let report = world.execute(order(&DeploymentId::from_entropy([77; 21]), Language::Python, None, json!({"do": "well"}))).await;
+    let failure = failure(&report);
+    assert!(!failure.is_counted && failure.message.contains("manifest.json"), "{failure:?}");
+    world.end().await;
+}
+
 #[tokio::test]
 async fn a_runner_that_hangs_before_hello_is_given_up_after_the_start_timeout() {
     let folder = misbehaving_runtime();
