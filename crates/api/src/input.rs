@@ -13,7 +13,9 @@ pub(crate) fn attempts(member: &str, given: Option<WholeNumber>) -> Result<Attem
 
 /// How long an attempt may take; ten minutes when nothing was said.
 pub(crate) fn timeout(member: &str, given: Option<WholeNumber>) -> Result<TimeoutSeconds, ApiError> {
-    given.map_or(Ok(TimeoutSeconds::DEFAULT), |number| TimeoutSeconds::new(number.get())).map_err(|error| out_of_range(member, &error))
+    given
+        .map_or(Ok(TimeoutSeconds::DEFAULT), |number| TimeoutSeconds::new(number.get()))
+        .map_err(|error| out_of_range(member, &error))
 }
 
 /// The same, for the one member that may be over the cap and then means the cap.

@@ -27,7 +27,10 @@ pub fn router(state: AppState) -> Router {
     let finish = middleware::from_fn_with_state(Arc::clone(&app), finish::finish);
     let keyed = keyed
         // `create` is also a legal name of a session, which must not be hidden by the route that creates.
-        .route("/{workspaceId}/projects/{projectName}/auth-sessions/create", get(auth_sessions::get::handle_named_create).delete(auth_sessions::delete::handle_named_create))
+        .route(
+            "/{workspaceId}/projects/{projectName}/auth-sessions/create",
+            get(auth_sessions::get::handle_named_create).delete(auth_sessions::delete::handle_named_create),
+        )
         .route_layer(authenticate);
     open.route("/docs", get(docs::page::redirect))
         .route("/docs/", get(docs::page::index))

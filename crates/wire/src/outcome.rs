@@ -222,7 +222,8 @@ mod tests {
         };
         assert_eq!(
             serde_json::to_value(ExecutionError::from(&failure)).unwrap(),
-            json!({"message": "the login failed", "code": "create-attempts-failed", "category": "auth", "retirable": false, "details": {
+            json!({"message": "the login failed", "code": "create-attempts-failed", "category": "auth", "retirable": false,
+                   "details": {
                 "attempts_count": 2,
                 "last_error": {"code": "script-timeout", "category": "execution", "message": "its time was over"}}})
         );
@@ -230,12 +231,8 @@ mod tests {
 
     #[test]
     fn a_run_whose_login_is_missing_names_the_cause() {
-        let dependency = Dependency {
-            cause: RunCode::AuthSessionNotFound,
-            message: "gone".to_owned(),
-            attempts_count: 0,
-            last_error: None,
-        };
+        let dependency =
+            Dependency { cause: RunCode::AuthSessionNotFound, message: "gone".to_owned(), attempts_count: 0, last_error: None };
         assert_eq!(
             serde_json::to_value(ExecutionReason::from(&RunReason::SessionDependency(dependency))).unwrap(),
             json!({"type": "auth-session-validate-dependency-failed", "message": "gone",

@@ -196,11 +196,9 @@ impl RunResult {
                 extended_payloads: payloads.iter().map(ExtendedPayload::from).collect(),
                 ..bare(RunStatus::Completed)
             },
-            RunState::Failed(failure) => Self {
-                error: Some(failure.into()),
-                message: Some(failure.message.clone()),
-                ..bare(RunStatus::Failed)
-            },
+            RunState::Failed(failure) => {
+                Self { error: Some(failure.into()), message: Some(failure.message.clone()), ..bare(RunStatus::Failed) }
+            }
             RunState::Canceled(reason) => {
                 let reason = ExecutionReason::from(reason);
                 Self { message: Some(reason.message.clone()), reason: Some(reason), ..bare(RunStatus::Canceled) }

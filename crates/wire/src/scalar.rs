@@ -2,8 +2,8 @@
 //! optional members that may not be `null`, and times.
 
 use keywright_domain::Timestamp;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
 use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
 use serde_json::{Map, Value};
 
 /// Beyond this a float no longer names one whole number.
@@ -106,8 +106,11 @@ pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializ
 #[must_use]
 pub fn rfc3339(moment: Timestamp) -> String {
     // Moments outside what a calendar can print do not come from a clock; the nearest printable one stands for them.
-    let printable = jiff::Timestamp::from_microsecond(moment.as_micros())
-        .unwrap_or(if moment.as_micros() < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX });
+    let printable = jiff::Timestamp::from_microsecond(moment.as_micros()).unwrap_or(if moment.as_micros() < 0 {
+        jiff::Timestamp::MIN
+    } else {
+        jiff::Timestamp::MAX
+    });
     format!("{printable:.3}")
 }
 

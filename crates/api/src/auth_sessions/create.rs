@@ -14,7 +14,7 @@ use crate::http::answer::Created;
 use crate::http::authentication::Caller;
 use crate::http::body::StrictJson;
 use crate::http::error::{ApiError, Refusals};
-use crate::http::idempotency::Repeatable;
+use crate::http::idempotency::{IdempotencyKey, Repeatable};
 use crate::http::segments::{ProjectPath, Segments, WorkspacePath};
 use crate::input;
 use crate::operations::accepted::{Intent, accept};
@@ -28,7 +28,7 @@ use crate::operations::accepted::{Intent, accept};
     path = "/{workspaceId}/projects/{projectName}/auth-sessions/create",
     operation_id = "CreateOrUpdateAuthSessionStart",
     tag = "projects.authSessions.create",
-    params(WorkspacePath, ProjectPath, ("Idempotency-Key" = Option<String>, Header, description = "The same key and body again: the same operation.")),
+    params(WorkspacePath, ProjectPath, IdempotencyKey),
     request_body = AuthSessionCreateRequest,
     responses((status = 201, description = "Queued.", body = OperationStarted), Refusals)
 )]

@@ -24,7 +24,11 @@ fn shown(session: &AuthSession) -> keywright_wire::AuthSession {
 /// The active deployment of a project that can log in.
 fn active_with_logins(project: &Project) -> Result<&ActiveDeployment, ApiError> {
     let active = active(project)?;
-    if active.settings.is_auth_enabled { Ok(active) } else { Err(ApiError::bad_request("the project has AuthSessions not enabled")) }
+    if active.settings.is_auth_enabled {
+        Ok(active)
+    } else {
+        Err(ApiError::bad_request("the project has AuthSessions not enabled"))
+    }
 }
 
 /// Whether the session, if there is one, keeps the input of its login. That of a RUNTIME session comes with its runs.

@@ -14,7 +14,7 @@ use crate::http::answer::Created;
 use crate::http::authentication::Caller;
 use crate::http::body::StrictJson;
 use crate::http::error::{ApiError, Refusals};
-use crate::http::idempotency::Repeatable;
+use crate::http::idempotency::{IdempotencyKey, Repeatable};
 use crate::http::segments::{Segments, SessionPath, WorkspacePath, no_session};
 use crate::input;
 use crate::operations::accepted::{Intent, accept};
@@ -25,7 +25,7 @@ use crate::operations::accepted::{Intent, accept};
     path = "/{workspaceId}/projects/{projectName}/auth-sessions/{authSessionId}/update",
     operation_id = "UpdateAuthSessionStart",
     tag = "projects.authSessions.update",
-    params(WorkspacePath, SessionPath, ("Idempotency-Key" = Option<String>, Header, description = "The same key and body again: the same operation.")),
+    params(WorkspacePath, SessionPath, IdempotencyKey),
     request_body = AuthSessionUpdateRequest,
     responses((status = 201, description = "Queued.", body = OperationStarted), Refusals)
 )]

@@ -14,7 +14,7 @@ use crate::http::answer::Created;
 use crate::http::authentication::Caller;
 use crate::http::body::StrictJson;
 use crate::http::error::{ApiError, Refusals};
-use crate::http::idempotency::Repeatable;
+use crate::http::idempotency::{IdempotencyKey, Repeatable};
 use crate::http::segments::{Segments, SessionPath, WorkspacePath, no_session};
 use crate::input;
 use crate::operations::accepted::{Intent, accept};
@@ -27,7 +27,7 @@ use crate::operations::accepted::{Intent, accept};
     path = "/{workspaceId}/projects/{projectName}/auth-sessions/{authSessionId}/validate/start",
     operation_id = "ValidateAuthSessionStart",
     tag = "projects.authSessions.validate",
-    params(WorkspacePath, SessionPath, ("Idempotency-Key" = Option<String>, Header, description = "The same key and body again: the same operation.")),
+    params(WorkspacePath, SessionPath, IdempotencyKey),
     request_body = AuthSessionValidateRequest,
     responses((status = 201, description = "Queued.", body = ValidateStarted), Refusals)
 )]

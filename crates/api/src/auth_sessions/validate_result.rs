@@ -9,7 +9,7 @@ use keywright_wire::{OperationKind, OperationResult};
 use crate::app::App;
 use crate::http::authentication::Caller;
 use crate::http::error::{ApiError, Refusals};
-use crate::http::segments::{SessionOperationPath, Segments, WorkspacePath};
+use crate::http::segments::{Segments, SessionOperationPath, WorkspacePath};
 use crate::operations::result_of;
 
 /// Validate an AuthSession, result

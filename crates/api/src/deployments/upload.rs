@@ -57,7 +57,8 @@ pub(crate) async fn handle(
     Segments(path): Segments<ProjectPath>,
     request: Request,
 ) -> Result<Created<Deployment>, ApiError> {
-    let project = ProjectName::parse(&path.project_name).map_err(|error| ApiError::bad_request(format!("the project's name {error}")))?;
+    let project =
+        ProjectName::parse(&path.project_name).map_err(|error| ApiError::bad_request(format!("the project's name {error}")))?;
     let Ok(_permit) = app.uploads.try_acquire() else {
         return Err(ApiError::TooManyRequests { message: "too many uploads at once", retry_after: BUSY_PAUSE });
     };

@@ -45,10 +45,12 @@ pub(crate) async fn file(Path(name): Path<String>) -> Result<Response, ApiError>
 }
 
 async fn serve(name: &str) -> Result<Response, ApiError> {
-    let found = utoipa_swagger_ui::serve(name, Arc::clone(&CONFIG)).map_err(|error| ApiError::internal(BrokenPage(error.to_string())))?;
+    let found =
+        utoipa_swagger_ui::serve(name, Arc::clone(&CONFIG)).map_err(|error| ApiError::internal(BrokenPage(error.to_string())))?;
     let Some(file) = found else { return Err(no_such_route().await) };
     // Without a charset a browser guesses one, and the bundle does not survive a wrong guess.
-    let media_type = if file.content_type.starts_with("text/") { format!("{}; charset=utf-8", file.content_type) } else { file.content_type };
+    let media_type =
+        if file.content_type.starts_with("text/") { format!("{}; charset=utf-8", file.content_type) } else { file.content_type };
     let media_type = HeaderValue::from_str(&media_type).map_err(ApiError::internal)?;
     let headers = [
         (header::CONTENT_TYPE, media_type),

@@ -16,7 +16,10 @@ use crate::http::error::ApiError;
     path = "/health/ready",
     operation_id = "healthReady",
     tag = "additive.health",
-    responses((status = 200, description = "Requests can be served.", body = Health), (status = 503, description = "They cannot.", body = ErrorBody)),
+    responses(
+        (status = 200, description = "Requests can be served.", body = Health),
+        (status = 503, description = "They cannot.", body = ErrorBody)
+    ),
     security(())
 )]
 pub(crate) async fn handle(State(app): State<Arc<App>>) -> Result<Json<Health>, ApiError> {

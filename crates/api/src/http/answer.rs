@@ -45,7 +45,11 @@ fn attachment(name: &str) -> HeaderValue {
         .collect::<String>()
         .bytes()
         .map(|byte| {
-            if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+            if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
         })
         .collect();
     HeaderValue::from_str(&format!("attachment; filename=\"{readable}\"; filename*=UTF-8''{exact}"))

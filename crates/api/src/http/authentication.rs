@@ -56,7 +56,9 @@ pub(crate) async fn authenticate(State(app): State<Arc<App>>, mut request: Reque
             let peer = request.extensions().get::<Peer>().copied().unwrap_or(Peer::NOWHERE);
             match app.wrong_keys.count(peer) {
                 Ok(()) => Err(ApiError::Unauthorized),
-                Err(retry_after) => Err(ApiError::TooManyRequests { message: "too many wrong API keys from this address", retry_after }),
+                Err(retry_after) => {
+                    Err(ApiError::TooManyRequests { message: "too many wrong API keys from this address", retry_after })
+                }
             }
         }
     }

@@ -67,7 +67,8 @@ pub(crate) async fn read(request: Request, limit_bytes: usize, limit_time: Durat
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(ApiError::UnsupportedMediaType { message: "a Content-Encoding is not undone here; send the body as it is" });
     }
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()).and_then(|text| text.parse::<u64>().ok());
+    let declared =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()).and_then(|text| text.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limit_bytes as u64) {
         return Err(ApiError::PayloadTooLarge { limit_bytes });
     }

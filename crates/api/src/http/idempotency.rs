@@ -5,6 +5,7 @@ use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use axum::http::request::Parts;
 use keywright_store::Idempotency;
 use sha2::{Digest as _, Sha256};
+use utoipa::IntoParams;
 
 use super::error::ApiError;
 
@@ -12,6 +13,16 @@ const HEADER: &str = "idempotency-key";
 
 /// Longest accepted key.
 const MAX_CHARS: usize = 255;
+
+/// The header of every route that starts something, for the document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) struct IdempotencyKey {
+    /// The same key and body again: the same ids, and nothing is started twice. Another body under the key: 400.
+    #[param(rename = "Idempotency-Key", nullable = false, min_length = 1, max_length = 255)]
+    idempotency_key: Option<String>,
+}
 
 /// What a repeated request has in common with its first, apart from the body.
 pub(crate) struct Repeatable {

@@ -42,7 +42,10 @@ pub(crate) async fn handle(
 ) -> Result<Created<CreatedKey>, ApiError> {
     let length = body.name.chars().count();
     if !(1..=MAX_NAME_CHARS).contains(&length) || body.name.chars().any(char::is_control) {
-        return Err(ApiError::bad_member("name", format!("must be 1 to {MAX_NAME_CHARS} characters long, without control characters")));
+        return Err(ApiError::bad_member(
+            "name",
+            format!("must be 1 to {MAX_NAME_CHARS} characters long, without control characters"),
+        ));
     }
     let key = format!("kw_{}", URL_SAFE_NO_PAD.encode(app.parts.entropy.bytes::<KEY_BYTES>()));
     let new = NewKey {

@@ -20,6 +20,7 @@ pub(crate) async fn result_of(
     session: Option<&str>,
 ) -> Result<OperationResult, ApiError> {
     let operation = app.parts.store.find_operation(&project.id, id).await?.ok_or_else(no_operation)?;
-    let is_asked = OperationKind::of(operation.kind) == Some(kind) && session.is_none_or(|session| session == operation.session.as_str());
+    let is_asked =
+        OperationKind::of(operation.kind) == Some(kind) && session.is_none_or(|session| session == operation.session.as_str());
     if is_asked { Ok(OperationResult::new(&operation.session, &operation.run, &operation.state)) } else { Err(no_operation()) }
 }

@@ -1,4 +1,5 @@
-//! `GET …/attempts/{number}/log`: what user code and the page said, one JSON object a line, secrets masked before it was stored.
+//! `GET …/attempts/{number}/log`: what user code and the page said, one JSON object a line. Secrets were masked before it was
+//! stored.
 
 use std::sync::Arc;
 
@@ -32,7 +33,10 @@ pub(crate) async fn handle(
     let attempt = find_attempt(&app, &caller, &path).await?;
     let Some(blob) = attempt.log_blob else {
         let may_come = attempt.outcome.is_none();
-        return Err(ApiError::NotFound { message: "the attempt has no log; one is stored when an attempt ends".to_owned(), may_come });
+        return Err(ApiError::NotFound {
+            message: "the attempt has no log; one is stored when an attempt ends".to_owned(),
+            may_come,
+        });
     };
     let bytes = app.parts.blobs.get(&caller.workspace, &BlobKey::parse(&blob)?).await?;
     Ok(Download {

@@ -90,7 +90,9 @@ fn runtime(app: &App, asked: &RunAuthSession) -> Result<SessionTarget, ApiError>
             key_if_new,
             is_ephemeral: false,
         },
-        None => SessionTarget::Runtime { id: AuthSessionId::from_entropy(app.parts.entropy.bytes()), key_if_new, is_ephemeral: true },
+        None => {
+            SessionTarget::Runtime { id: AuthSessionId::from_entropy(app.parts.entropy.bytes()), key_if_new, is_ephemeral: true }
+        }
     })
 }
 

@@ -13,7 +13,7 @@ use crate::http::answer::Created;
 use crate::http::authentication::Caller;
 use crate::http::body::StrictJson;
 use crate::http::error::{ApiError, Refusals};
-use crate::http::idempotency::Repeatable;
+use crate::http::idempotency::{IdempotencyKey, Repeatable};
 use crate::http::segments::{ProjectPath, Segments, WorkspacePath};
 use crate::input;
 use crate::operations::accepted::settle;
@@ -27,7 +27,7 @@ use crate::projects::active;
     path = "/{workspaceId}/projects/{projectName}/run/start",
     operation_id = "runApiStart",
     tag = "projects.runs",
-    params(WorkspacePath, ProjectPath, ("Idempotency-Key" = Option<String>, Header, description = "The same key and body again: the same run.")),
+    params(WorkspacePath, ProjectPath, IdempotencyKey),
     request_body = RunStartRequest,
     responses((status = 201, description = "Queued.", body = RunStarted), Refusals)
 )]
@@ -44,7 +44,10 @@ pub(crate) async fn handle(
         return Err(ApiError::bad_request("the project's settings switch access over the API off"));
     }
     if body.sink.is_some() {
-        return Err(ApiError::bad_member("sink", "is not served: this version does not deliver results yet; read them back instead"));
+        return Err(ApiError::bad_member(
+            "sink",
+            "is not served: this version does not deliver results yet; read them back instead",
+        ));
     }
     let api = known_api(active, &body.api)?;
     let login = login(&app, &project, active, &body).await?;
@@ -82,5 +85,9 @@ pub(crate) async fn handle(
 
 fn known_api(active: &ActiveDeployment, name: &str) -> Result<ApiName, ApiError> {
     let api = ApiName::parse(name).map_err(|error| ApiError::bad_member("api", error))?;
-    if active.apis.contains(&api) { Ok(api) } else { Err(ApiError::bad_member("api", "is not the name of an API of the project")) }
+    if active.apis.contains(&api) {
+        Ok(api)
+    } else {
+        Err(ApiError::bad_member("api", "is not the name of an API of the project"))
+    }
 }

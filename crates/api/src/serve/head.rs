@@ -127,7 +127,9 @@ impl Head {
         match (self.is_chunked, self.length) {
             (true, _) => Reading::Chunks,
             (false, Some(length)) if length > 0 => Reading::Body(length),
-            (false, Some(_) | None) => Reading::Head(Head { line: Vec::new(), lines: 0, is_after_cr: false, length: None, is_chunked: false }),
+            (false, Some(_) | None) => {
+                Reading::Head(Head { line: Vec::new(), lines: 0, is_after_cr: false, length: None, is_chunked: false })
+            }
         }
     }
 
@@ -143,7 +145,8 @@ impl Head {
         if name.eq_ignore_ascii_case(b"content-length") {
             let digits = value.get(1..).unwrap_or_default().trim_ascii();
             let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-            let length = std::str::from_utf8(digits).ok().filter(|_| is_number).and_then(|text| text.parse().ok()).ok_or(Ambiguous)?;
+            let length =
+                std::str::from_utf8(digits).ok().filter(|_| is_number).and_then(|text| text.parse().ok()).ok_or(Ambiguous)?;
             if self.length.replace(length).is_some() {
                 return Err(Ambiguous);
             }

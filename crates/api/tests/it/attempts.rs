@@ -14,7 +14,11 @@ const LOG: &str = "{\"timestamp\":\"2026-01-01T00:00:00.000Z\",\"level\":\"info\
 async fn run_with_attempts(world: &World) -> String {
     let run = world.start_run("plain", &json!({"api": "orders", "parameters": {}})).await;
     let log = format!("attempts/{run}/1.log.jsonl");
-    world.blobs.put(&world.workspace, &BlobKey::parse(&log.replace("/_", "/x")).unwrap(), Bytes::from_static(LOG.as_bytes())).await.unwrap();
+    world
+        .blobs
+        .put(&world.workspace, &BlobKey::parse(&log.replace("/_", "/x")).unwrap(), Bytes::from_static(LOG.as_bytes()))
+        .await
+        .unwrap();
     let record = world.take().await;
     let record = world.attempt(record, failed(AttemptCode::ScriptTimeout), Some(&log.replace("/_", "/x"))).await;
     world.attempt(record, returned(json!(1)), None).await;
@@ -96,7 +100,10 @@ async fn a_trace_is_there_once_it_is_clean() {
     let stored = world.get(&path).send().await;
     assert_eq!((stored.status.as_u16(), stored.body.as_slice()), (200, b"PK\x03\x04zip".as_slice()));
     assert_eq!(stored.header("content-type"), "application/zip");
-    assert_eq!(stored.header("content-disposition"), format!("attachment; filename=\"{run}-1.trace.zip\"; filename*=UTF-8''{run}-1.trace.zip"));
+    assert_eq!(
+        stored.header("content-disposition"),
+        format!("attachment; filename=\"{run}-1.trace.zip\"; filename*=UTF-8''{run}-1.trace.zip")
+    );
 
     file_trace(&world, &run, TraceStatus::Stored("attempts/run/gone.zip".to_owned())).await;
     assert_eq!(world.get(&path).send().await.refusal(), (404, "not-found".to_owned()));

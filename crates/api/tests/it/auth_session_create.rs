@@ -90,7 +90,8 @@ async fn what_cannot_be_created_is_refused_and_names_the_member() {
 async fn a_project_without_logins_cannot_create_one() {
     let world = World::new().await;
     for (project, status) in [("plain", 400), ("broken", 400), ("nowhere", 404)] {
-        let answer = world.post_json(&format!("/projects/{project}/auth-sessions/create"), &json!({"parameters": {}})).send().await;
+        let answer =
+            world.post_json(&format!("/projects/{project}/auth-sessions/create"), &json!({"parameters": {}})).send().await;
         assert_eq!(answer.status, status, "{project}");
     }
 }
@@ -98,7 +99,9 @@ async fn a_project_without_logins_cannot_create_one() {
 #[tokio::test]
 async fn a_runtime_session_is_not_replaced_by_a_stored_one() {
     let world = World::new().await;
-    world.start_run("shop", &json!({"api": "orders", "parameters": {}, "authSession": {"id": "runtime-1", "runtimeInput": {}}})).await;
+    world
+        .start_run("shop", &json!({"api": "orders", "parameters": {}, "authSession": {"id": "runtime-1", "runtimeInput": {}}}))
+        .await;
     let answer = world.post_json(CREATE, &json!({"id": "runtime-1", "parameters": {}})).send().await;
     assert_eq!(answer.refusal(), (400, "bad-request".to_owned()));
 }

@@ -68,7 +68,10 @@ async fn every_attempt_lost_to_our_own_faults_can_be_tried_again() {
     }
     let result = world.get(&format!("/projects/shop/auth-sessions/create/{operation}/result")).send().await.json();
     let error = &result["error"];
-    assert_eq!((&error["code"], &error["category"], &error["retirable"]), (&json!("internal-server-error"), &json!("infrastructure"), &json!(true)));
+    assert_eq!(
+        (&error["code"], &error["category"], &error["retirable"]),
+        (&json!("internal-server-error"), &json!("infrastructure"), &json!(true))
+    );
 }
 
 #[tokio::test]
@@ -84,7 +87,9 @@ async fn an_operation_is_found_only_under_its_kind_its_session_and_its_project()
     let validate = started["operationId"].as_str().unwrap().to_owned();
 
     let sessions = "/projects/shop/auth-sessions";
-    for path in [format!("create/{create}/result"), format!("first/update/{update}/result"), format!("first/validate/{validate}/result")] {
+    for path in
+        [format!("create/{create}/result"), format!("first/update/{update}/result"), format!("first/validate/{validate}/result")]
+    {
         assert_eq!(world.get(&format!("{sessions}/{path}")).send().await.status, 200, "{path}");
     }
     for path in [

@@ -12,7 +12,10 @@ async fn an_update_logs_in_with_new_input() {
     // Both spellings that clients use reach the same session.
     for id in ["a(b),c", "a%28b%29%2Cc"] {
         let path = format!("/projects/shop/auth-sessions/{id}/update");
-        let body = json!({"parameters": {"password": CANARY}, "proxy": "socks5://h.test:1080", "createAttempts": 7.0, "checkAttempts": 2, "saveTrace": false});
+        let body = json!({
+            "parameters": {"password": CANARY}, "proxy": "socks5://h.test:1080", "createAttempts": 7.0, "checkAttempts": 2,
+            "saveTrace": false,
+        });
         let answer = world.post_json(&path, &body).send().await;
         assert_eq!(answer.status, 201, "{answer:?}");
         assert_eq!(answer.json()["status"], "started");
@@ -42,7 +45,8 @@ async fn what_cannot_be_updated_is_refused() {
         assert_eq!(world.post_json(path, &body).send().await.refusal(), (400, "bad-request".to_owned()), "{body}");
     }
     for id in ["nobody", "no", "%27--", "%ff"] {
-        let answer = world.post_json(&format!("/projects/shop/auth-sessions/{id}/update"), &json!({"parameters": {}})).send().await;
+        let answer =
+            world.post_json(&format!("/projects/shop/auth-sessions/{id}/update"), &json!({"parameters": {}})).send().await;
         assert_eq!(answer.refusal(), (404, "not-found".to_owned()), "{id}");
     }
 }
@@ -50,7 +54,9 @@ async fn what_cannot_be_updated_is_refused() {
 #[tokio::test]
 async fn a_runtime_session_has_no_stored_input_to_update() {
     let world = World::new().await;
-    world.start_run("shop", &json!({"api": "orders", "parameters": {}, "authSession": {"id": "runtime-1", "runtimeInput": {}}})).await;
+    world
+        .start_run("shop", &json!({"api": "orders", "parameters": {}, "authSession": {"id": "runtime-1", "runtimeInput": {}}}))
+        .await;
     let answer = world.post_json("/projects/shop/auth-sessions/runtime-1/update", &json!({"parameters": {}})).send().await;
     assert_eq!(answer.refusal(), (400, "bad-request".to_owned()));
 }

@@ -22,7 +22,8 @@ async fn an_empty_request_means_the_defaults() {
 async fn what_was_asked_reaches_the_run() {
     let world = World::new().await;
     world.ready_session("shop-admin").await;
-    let body = json!({"autoRecreate": false, "checkAttempts": 1, "createAttempts": 2, "requestTimeout": 5, "proxy": "http://h.test:1"});
+    let body =
+        json!({"autoRecreate": false, "checkAttempts": 1, "createAttempts": 2, "requestTimeout": 5, "proxy": "http://h.test:1"});
     assert_eq!(world.post_json(VALIDATE, &body).send().await.status, 201);
     let record = world.take().await;
     assert!(!record.plan.may_recreate);

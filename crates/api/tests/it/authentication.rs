@@ -15,7 +15,8 @@ fn keyed_operations(workspace: &str) -> Vec<(&'static str, String)> {
         for (name, method) in [("get", "GET"), ("put", "PUT"), ("post", "POST"), ("delete", "DELETE")] {
             if item.get(name).is_some() {
                 let path = path.replace("{workspaceId}", workspace).replace("{projectName}", "shop").replace("{number}", "1");
-                let path: Vec<&str> = path.split('/').map(|part| if part.starts_with('{') { "_____________________" } else { part }).collect();
+                let path: Vec<&str> =
+                    path.split('/').map(|part| if part.starts_with('{') { "_____________________" } else { part }).collect();
                 found.push((method, path.join("/")));
             }
         }
@@ -102,7 +103,15 @@ async fn a_flood_of_wrong_keys_is_told_to_slow_down_and_right_keys_go_on() {
 #[tokio::test]
 async fn unknown_routes_and_methods_are_told_apart() {
     let world = World::new().await;
-    for path in ["/", "/api", "/api/v1/workspace", "/projects/shop/nothing", "/projects/shop/jobs", "/projects/shop/auth-sessions/", "/projects/"] {
+    for path in [
+        "/",
+        "/api",
+        "/api/v1/workspace",
+        "/projects/shop/nothing",
+        "/projects/shop/jobs",
+        "/projects/shop/auth-sessions/",
+        "/projects/",
+    ] {
         assert_eq!(world.get(path).send().await.refusal(), (404, "not-found".to_owned()), "{path}");
     }
     for (method, path, allow) in [

@@ -30,18 +30,51 @@ async fn json_that_two_readers_could_read_differently_is_refused() {
     let many: String = (0..40_000).map(|number| format!("\"k{number}\":0,")).collect();
     let doubled = with_parameters(&format!("{{{many}\"k7\":1}}"));
     let texts: Vec<Vec<u8>> = [
-        "", " ", "null", "[]", "\"x\"", "1", "{", "}", "{]", "{\"api\":}", "{'api':'orders'}", "{\"api\":\"orders\",}", "// x\n{}", "\u{feff}{}",
-        "{} {}", "{}x", "\0", "NaN",
-        &with_parameters("{\"a\":NaN}"), &with_parameters("{\"a\":Infinity}"), &with_parameters("{\"a\":1e400}"), &with_parameters("{\"a\":-1e400}"),
-        &with_parameters("{\"a\":01}"), &with_parameters("{\"a\":+1}"), &with_parameters("{\"a\":.5}"), &with_parameters("{\"a\":\"\\ud800\"}"),
-        &with_parameters("{\"a\":\"\\udc00\\ud800\"}"), &with_parameters("{\"a\":\"\\x41\"}"), &with_parameters("{\"a\":\"\n\"}"),
-        &with_parameters("{\"a\":1,\"a\":1}"), &with_parameters("{\"a\":1,\"\\u0061\":2}"), &with_parameters("{\"b\":{\"a\":1,\"a\":2}}"),
-        r#"{"api":"orders","api":"orders","parameters":{}}"#, r#"{"api":"orders","parameters":{},"parameters":{}}"#,
-        deep.as_str(), wide.as_str(), doubled.as_str(),
+        "",
+        " ",
+        "null",
+        "[]",
+        "\"x\"",
+        "1",
+        "{",
+        "}",
+        "{]",
+        "{\"api\":}",
+        "{'api':'orders'}",
+        "{\"api\":\"orders\",}",
+        "// x\n{}",
+        "\u{feff}{}",
+        "{} {}",
+        "{}x",
+        "\0",
+        "NaN",
+        &with_parameters("{\"a\":NaN}"),
+        &with_parameters("{\"a\":Infinity}"),
+        &with_parameters("{\"a\":1e400}"),
+        &with_parameters("{\"a\":-1e400}"),
+        &with_parameters("{\"a\":01}"),
+        &with_parameters("{\"a\":+1}"),
+        &with_parameters("{\"a\":.5}"),
+        &with_parameters("{\"a\":\"\\ud800\"}"),
+        &with_parameters("{\"a\":\"\\udc00\\ud800\"}"),
+        &with_parameters("{\"a\":\"\\x41\"}"),
+        &with_parameters("{\"a\":\"\n\"}"),
+        &with_parameters("{\"a\":1,\"a\":1}"),
+        &with_parameters("{\"a\":1,\"\\u0061\":2}"),
+        &with_parameters("{\"b\":{\"a\":1,\"a\":2}}"),
+        r#"{"api":"orders","api":"orders","parameters":{}}"#,
+        r#"{"api":"orders","parameters":{},"parameters":{}}"#,
+        deep.as_str(),
+        wide.as_str(),
+        doubled.as_str(),
     ]
     .into_iter()
     .map(|text| text.as_bytes().to_vec())
-    .chain([b"{\"api\":\"orders\",\"parameters\":{\"a\":\"\xff\"}}".to_vec(), b"\xff\xfe{\0}\0".to_vec(), b"\x1f\x8b\x08\x00".to_vec()])
+    .chain([
+        b"{\"api\":\"orders\",\"parameters\":{\"a\":\"\xff\"}}".to_vec(),
+        b"\xff\xfe{\0}\0".to_vec(),
+        b"\x1f\x8b\x08\x00".to_vec(),
+    ])
     .collect();
     for text in texts {
         let answer = world.post(RUN).header("content-type", "application/json").bytes(text.clone()).send().await;
@@ -57,7 +90,12 @@ async fn json_that_is_merely_strange_is_accepted_as_it_is() {
         r#"{"big":123456789012345678901234567890,"tiny":1e-300,"minus":-0.0}"#,
         "{}",
     ] {
-        let answer = world.post(RUN).header("content-type", "Application/JSON; charset=utf-8").bytes(with_parameters(parameters)).send().await;
+        let answer = world
+            .post(RUN)
+            .header("content-type", "Application/JSON; charset=utf-8")
+            .bytes(with_parameters(parameters))
+            .send()
+            .await;
         assert_eq!(answer.status, 201, "{parameters} {answer:?}");
         let record = world.take().await;
         let expected: Value = serde_json::from_str(parameters).unwrap();
@@ -72,16 +110,35 @@ async fn only_json_is_json_and_nothing_is_done_otherwise() {
     world.ready_session("shop-admin").await;
     let body = json!({"api": "orders", "parameters": {}, "name": "x"}).to_string();
     for path in JSON_ROUTES {
-        for media in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp", "application/json, text/plain", ""] {
+        for media in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/jsonp",
+            "application/json, text/plain",
+            "",
+        ] {
             let answer = world.post(path).header("content-type", media).bytes(body.clone()).send().await;
             assert_eq!(answer.refusal(), (415, "unsupported-media-type".to_owned()), "{path} {media}");
         }
         let none = world.post(path).bytes(body.clone()).send().await;
         assert_eq!(none.refusal(), (415, "unsupported-media-type".to_owned()), "{path}");
-        let two = world.post(path).header("content-type", "application/json").also("content-type", "text/plain").bytes(body.clone()).send().await;
+        let two = world
+            .post(path)
+            .header("content-type", "application/json")
+            .also("content-type", "text/plain")
+            .bytes(body.clone())
+            .send()
+            .await;
         assert_eq!(two.refusal(), (415, "unsupported-media-type".to_owned()), "{path}");
         for encoding in ["gzip", "deflate", "br", "gzip, gzip"] {
-            let answer = world.post(path).header("content-type", "application/json").header("content-encoding", encoding).bytes(body.clone()).send().await;
+            let answer = world
+                .post(path)
+                .header("content-type", "application/json")
+                .header("content-encoding", encoding)
+                .bytes(body.clone())
+                .send()
+                .await;
             assert_eq!(answer.refusal(), (415, "unsupported-media-type".to_owned()), "{path} {encoding}");
         }
     }
@@ -105,7 +162,13 @@ async fn a_body_may_be_as_large_as_its_limit_and_not_a_byte_larger() {
     let endless = futures::stream::repeat_with(move || Ok::<_, std::io::Error>(chunk.clone()));
     let chunked = world.post(RUN).header("content-type", "application/json").bytes(Body::from_stream(endless)).send().await;
     assert_eq!(chunked.refusal(), (413, "payload-too-large".to_owned()));
-    let lying = world.post(RUN).header("content-type", "application/json").header("content-length", "99999999999").bytes("{}").send().await;
+    let lying = world
+        .post(RUN)
+        .header("content-type", "application/json")
+        .header("content-length", "99999999999")
+        .bytes("{}")
+        .send()
+        .await;
     assert_eq!(lying.refusal(), (413, "payload-too-large".to_owned()));
 }
 

@@ -23,9 +23,16 @@ fn archive() -> Vec<u8> {
 async fn an_upload_is_stored_whole_and_waits_for_its_build() {
     let world = World::new().await;
     let bytes = archive();
-    let answer = world.ask("PUT", "/projects/new-one/deployments").header("content-type", "application/gzip").bytes(bytes.clone()).send().await;
+    let answer = world
+        .ask("PUT", "/projects/new-one/deployments")
+        .header("content-type", "application/gzip")
+        .bytes(bytes.clone())
+        .send()
+        .await;
     assert_eq!(answer.status, 201, "{answer:?}");
-    insta::assert_json_snapshot!(answer.json(), {".id" => "[id]", ".createdAt" => "[time]", ".digest" => "[digest]", ".sizeBytes" => "[size]"}, @r#"
+    insta::assert_json_snapshot!(answer.json(), {
+        ".id" => "[id]", ".createdAt" => "[time]", ".digest" => "[digest]", ".sizeBytes" => "[size]"
+    }, @r#"
     {
       "id": "[id]",
       "projectName": "new-one",
@@ -52,8 +59,20 @@ async fn an_upload_is_stored_whole_and_waits_for_its_build() {
 #[tokio::test]
 async fn what_cannot_be_an_archive_is_refused_at_once() {
     let world = World::new().await;
-    for body in [b"".as_slice(), b"not a tar", b"\x1f\x8b", b"\x1f\x8b\x08\x00truncated", b"PK\x03\x04000000000000000000000000", &[0; 1000]] {
-        let answer = world.ask("PUT", "/projects/shop/deployments").header("content-type", "application/gzip").bytes(body.to_vec()).send().await;
+    for body in [
+        b"".as_slice(),
+        b"not a tar",
+        b"\x1f\x8b",
+        b"\x1f\x8b\x08\x00truncated",
+        b"PK\x03\x04000000000000000000000000",
+        &[0; 1000],
+    ] {
+        let answer = world
+            .ask("PUT", "/projects/shop/deployments")
+            .header("content-type", "application/gzip")
+            .bytes(body.to_vec())
+            .send()
+            .await;
         assert_eq!(answer.refusal(), (400, "bad-request".to_owned()), "{body:?}");
     }
     let upload = |name: &str| world.ask("PUT", name).bytes(archive());
@@ -96,7 +115,10 @@ async fn deployments_are_listed_newest_first_and_read_one_by_one() {
     assert_eq!(listed[0]["id"], second.as_str());
     let one = world.get(&format!("/projects/shop/deployments/{second}")).send().await.json();
     assert_eq!(one, listed[0]);
-    assert_eq!((&one["status"], &one["language"], &one["apis"]), (&json!("ready"), &json!("node"), &json!(["orders", "orders/details"])));
+    assert_eq!(
+        (&one["status"], &one["language"], &one["apis"]),
+        (&json!("ready"), &json!("node"), &json!(["orders", "orders/details"]))
+    );
     assert_eq!(one["warnings"], json!([{"file": "package.json", "message": "a warning"}]));
 
     let broken = world.get("/projects/broken/deployments").send().await.json();
@@ -114,7 +136,8 @@ async fn an_earlier_deployment_can_be_activated_again_and_a_failed_one_cannot() 
     let listed = world.get("/projects/shop/deployments").send().await.json();
     assert_eq!((&listed["deployments"][0]["isActive"], &listed["deployments"][1]["isActive"]), (&json!(false), &json!(true)));
 
-    let broken = world.get("/projects/broken/deployments").send().await.json()["deployments"][0]["id"].as_str().unwrap().to_owned();
+    let broken =
+        world.get("/projects/broken/deployments").send().await.json()["deployments"][0]["id"].as_str().unwrap().to_owned();
     let answer = world.post(&format!("/projects/broken/deployments/{broken}/activate")).send().await;
     assert_eq!(answer.refusal(), (400, "bad-request".to_owned()));
     for path in [format!("/projects/plain/deployments/{first}"), "/projects/shop/deployments/unknown".to_owned()] {

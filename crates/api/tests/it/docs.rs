@@ -24,7 +24,10 @@ async fn the_page_and_all_its_files_are_ours() {
             assert_eq!(answer.header("content-type"), "text/javascript; charset=utf-8", "{file}");
         }
         let policy = answer.header("content-security-policy");
-        assert!(policy.contains("default-src 'none'") && policy.contains("connect-src 'self'") && !policy.contains("://"), "{policy}");
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("connect-src 'self'") && !policy.contains("://"),
+            "{policy}"
+        );
     }
     let start = world.get("/docs/swagger-initializer.js").without("x-api-key").send().await;
     let script = String::from_utf8(start.body).unwrap();

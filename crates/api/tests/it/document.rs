@@ -102,3 +102,18 @@ fn every_reference_leads_somewhere_and_every_keyed_route_says_so() {
         }
     }
 }
+
+#[test]
+fn the_page_for_people_names_every_route_and_every_error_code() {
+    let page = include_str!("../../../../docs/API.md");
+    for (_, (method, path, _)) in operations(&OWN.root, "") {
+        let path = path.trim_start_matches("/api/v1/workspace/{workspaceId}");
+        let is_named = |end: char| page.contains(&format!("{} `{path}{end}", method.to_ascii_uppercase()));
+        assert!(is_named('`') || is_named('?'), "{method} {path}");
+    }
+    for schema in ["ErrorCode", "ExecutionCode", "ReasonType"] {
+        for code in OWN.root["components"]["schemas"][schema]["enum"].as_array().unwrap() {
+            assert!(page.contains(&format!("`{}`", code.as_str().unwrap())), "{schema} {code}");
+        }
+    }
+}

@@ -23,7 +23,8 @@ async fn a_panic_is_a_500_that_says_nothing_and_the_next_request_is_served() {
 async fn a_database_that_is_gone_is_a_503_with_when_to_come_again() {
     let world = World::new().await;
     world.store.close().await;
-    for ask in [world.get("/projects"), world.post_json("/projects/plain/run/start", &json!({"api": "orders", "parameters": {}}))] {
+    for ask in [world.get("/projects"), world.post_json("/projects/plain/run/start", &json!({"api": "orders", "parameters": {}}))]
+    {
         let answer = ask.send().await;
         assert_eq!(answer.refusal(), (503, "service-unavailable".to_owned()));
         assert_eq!(answer.header("retry-after"), "1");

@@ -9,7 +9,11 @@ use crate::world::World;
 async fn store_file(world: &World, name: &str, content_type: Option<&str>) -> FileId {
     let id = FileId::from_entropy([11; 21]);
     let blob = "files/one";
-    world.blobs.put(&world.workspace, &BlobKey::parse(blob).unwrap(), Bytes::from_static(b"<script>alert(1)</script>")).await.unwrap();
+    world
+        .blobs
+        .put(&world.workspace, &BlobKey::parse(blob).unwrap(), Bytes::from_static(b"<script>alert(1)</script>"))
+        .await
+        .unwrap();
     let file = StoredFile {
         id: id.clone(),
         workspace: world.workspace.clone(),
@@ -35,7 +39,10 @@ async fn whoever_holds_the_link_may_save_the_file_and_nothing_in_it_runs() {
     let link = path_of(&world.links.link(&id, world.clock.now().plus_seconds(60)));
     let answer = world.get(&link).without("x-api-key").send().await;
     assert_eq!((answer.status.as_u16(), answer.body.as_slice()), (200, b"<script>alert(1)</script>".as_slice()));
-    assert_eq!(answer.header("content-disposition"), "attachment; filename=\"r_port _1_.html\"; filename*=UTF-8''r%C3%A4port%20%221%22.html");
+    assert_eq!(
+        answer.header("content-disposition"),
+        "attachment; filename=\"r_port _1_.html\"; filename*=UTF-8''r%C3%A4port%20%221%22.html"
+    );
     assert!(answer.header("content-security-policy").contains("sandbox"));
     assert_eq!(answer.header("content-type"), "text/html");
 }

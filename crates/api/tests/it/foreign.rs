@@ -14,7 +14,8 @@ async fn ids_of_one_project_are_nothing_in_another() {
     let update = start("update", json!({"parameters": {}})).await.json()["operationId"].as_str().unwrap().to_owned();
     let validate = start("validate/start", json!({})).await.json()["operationId"].as_str().unwrap().to_owned();
     let run = world.start_run("shop", &json!({"api": "orders", "parameters": {}, "authSession": {"id": "shop-admin"}})).await;
-    let deployment = world.get("/projects/shop/deployments").send().await.json()["deployments"][0]["id"].as_str().unwrap().to_owned();
+    let deployment =
+        world.get("/projects/shop/deployments").send().await.json()["deployments"][0]["id"].as_str().unwrap().to_owned();
     for (method, path, body) in [
         ("GET", format!("run/{run}/result"), None),
         ("POST", format!("run/{run}/cancel"), None),

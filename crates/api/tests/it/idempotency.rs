@@ -19,8 +19,18 @@ async fn every_start_answers_a_repeat_with_the_same_ids() {
             r#"{ "parameters":{"b":2,"a":1}, "api":"orders" }"#,
             r#"{"api":"orders","parameters":{"a":1,"b":3}}"#,
         ),
-        ("/projects/shop/auth-sessions/create", r#"{"parameters":{}}"#, r#"{ "parameters": {} }"#, r#"{"parameters":{"x":null}}"#),
-        ("/projects/shop/auth-sessions/shop-admin/update", r#"{"parameters":{}}"#, r#"{"parameters":{}}"#, r#"{"parameters":{"a":""}}"#),
+        (
+            "/projects/shop/auth-sessions/create",
+            r#"{"parameters":{}}"#,
+            r#"{ "parameters": {} }"#,
+            r#"{"parameters":{"x":null}}"#,
+        ),
+        (
+            "/projects/shop/auth-sessions/shop-admin/update",
+            r#"{"parameters":{}}"#,
+            r#"{"parameters":{}}"#,
+            r#"{"parameters":{"a":""}}"#,
+        ),
         ("/projects/shop/auth-sessions/shop-admin/validate/start", "{}", " {}", r#"{"autoRecreate":false}"#),
     ]
     .into_iter()
@@ -30,7 +40,13 @@ async fn every_start_answers_a_repeat_with_the_same_ids() {
         let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         let answer = start(&world, path, &key, &json(first)).await;
         assert_eq!(answer.status, 201, "{path}");
-        let repeated = world.post(path).header("content-type", "application/json").header("idempotency-key", &key).bytes(same.to_owned()).send().await;
+        let repeated = world
+            .post(path)
+            .header("content-type", "application/json")
+            .header("idempotency-key", &key)
+            .bytes(same.to_owned())
+            .send()
+            .await;
         assert_eq!((repeated.status.as_u16(), repeated.json()), (201, answer.json()), "{path}");
         let reused = start(&world, path, &key, &json(other)).await;
         assert_eq!(reused.refusal(), (400, "bad-request".to_owned()), "{path}");
@@ -83,7 +99,12 @@ async fn a_key_is_short_and_visible() {
         let answer = start(&world, "/projects/plain/run/start", key, &body).await;
         assert_eq!(answer.refusal(), (400, "bad-request".to_owned()), "{}", &key[..key.len().min(10)]);
     }
-    let two = world.post_json("/projects/plain/run/start", &body).header("idempotency-key", "a").also("idempotency-key", "b").send().await;
+    let two = world
+        .post_json("/projects/plain/run/start", &body)
+        .header("idempotency-key", "a")
+        .also("idempotency-key", "b")
+        .send()
+        .await;
     assert_eq!(two.refusal(), (400, "bad-request".to_owned()));
     assert_eq!(start(&world, "/projects/plain/run/start", &at_limit, &body).await.status, 201);
 }

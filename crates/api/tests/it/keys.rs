@@ -43,7 +43,14 @@ async fn a_key_cannot_revoke_itself_so_one_always_lives() {
 #[tokio::test]
 async fn a_name_is_for_people() {
     let world = World::new().await;
-    for body in [json!({}), json!({"name": ""}), json!({"name": "a\nb"}), json!({"name": "x".repeat(101)}), json!({"name": 1}), json!({"name": null})] {
+    for body in [
+        json!({}),
+        json!({"name": ""}),
+        json!({"name": "a\nb"}),
+        json!({"name": "x".repeat(101)}),
+        json!({"name": 1}),
+        json!({"name": null}),
+    ] {
         let answer = world.post_json("/keys", &body).send().await;
         assert_eq!(answer.refusal(), (400, "bad-request".to_owned()), "{body}");
         assert_eq!(answer.json()["details"]["path"], "name", "{body}");

@@ -13,7 +13,8 @@ async fn an_operation_tells_its_run_so_that_its_attempts_can_be_found() {
     let answer = world.get(&format!("/projects/shop/operations/{operation}")).send().await;
     assert_eq!(
         answer.json(),
-        json!({"operationId": operation, "kind": "create", "runId": record.id.as_str(), "authSessionId": "shop-admin", "status": "in_progress"})
+        json!({"operationId": operation, "kind": "create", "runId": record.id.as_str(), "authSessionId": "shop-admin",
+               "status": "in_progress"})
     );
     let attempts = world.get(&format!("/projects/shop/run/{}/attempts", record.id)).send().await.json();
     assert_eq!(attempts["attempts"][0]["stage"], "create");

@@ -32,7 +32,8 @@ async fn an_ended_run_is_left_as_it_is() {
 async fn the_run_of_an_operation_can_be_canceled_too() {
     let world = World::new().await;
     let operation = world.start_create("shop-admin").await;
-    let run = world.get(&format!("/projects/shop/operations/{operation}")).send().await.json()["runId"].as_str().unwrap().to_owned();
+    let run =
+        world.get(&format!("/projects/shop/operations/{operation}")).send().await.json()["runId"].as_str().unwrap().to_owned();
     assert_eq!(world.post(&format!("/projects/shop/run/{run}/cancel")).send().await.status, 200);
     let result = world.get(&format!("/projects/shop/auth-sessions/create/{operation}/result")).send().await.json();
     assert_eq!((&result["status"], &result["reason"]["type"]), (&json!("canceled"), &json!("cancelled-user-action")));

@@ -61,7 +61,8 @@ async fn a_failed_run_wraps_its_last_attempt() {
 async fn a_run_whose_login_cannot_be_had_is_canceled_with_the_cause() {
     let world = World::new().await;
     world.ready_session("shop-admin").await;
-    let body = json!({"api": "orders", "parameters": {}, "authSession": {"id": "shop-admin", "autoRecreate": false, "checkAttempts": 1}});
+    let login = json!({"id": "shop-admin", "autoRecreate": false, "checkAttempts": 1});
+    let body = json!({"api": "orders", "parameters": {}, "authSession": login});
     let run = world.start_run("shop", &body).await;
     let record = world.take().await;
     world.attempt(record, failed(AttemptCode::AuthCheckFailed), None).await;
@@ -83,7 +84,10 @@ async fn a_run_whose_session_was_deleted_is_canceled_with_that_cause() {
     assert_eq!(world.delete("/projects/shop/auth-sessions/shop-admin").send().await.status, 204);
     world.take().await;
     let result = result(&world, "shop", &run).await;
-    assert_eq!((&result["status"], &result["reason"]["details"]["cause"]), (&json!("canceled"), &json!("auth-session-not-found")));
+    assert_eq!(
+        (&result["status"], &result["reason"]["details"]["cause"]),
+        (&json!("canceled"), &json!("auth-session-not-found"))
+    );
 }
 
 #[tokio::test]

@@ -51,7 +51,8 @@ async fn what_was_asked_reaches_the_run() {
 async fn runtime_input_makes_a_session_of_the_runs_own() {
     let world = World::new().await;
     // A client can send `autoRecreate: false` here; a login that is always made from the input has no use for it.
-    let body = json!({"api": "orders", "parameters": {}, "authSession": {"runtimeInput": {"password": CANARY}, "autoRecreate": false}});
+    let body =
+        json!({"api": "orders", "parameters": {}, "authSession": {"runtimeInput": {"password": CANARY}, "autoRecreate": false}});
     world.start_run("shop", &body).await;
     let record = world.take().await;
     assert!(record.plan.may_recreate);
@@ -133,7 +134,9 @@ async fn what_cannot_be_run_is_refused_at_once_and_names_the_member() {
 #[tokio::test]
 async fn numbers_out_of_range_are_refused() {
     let world = World::new().await;
-    for number in [json!(0), json!(-1), json!(1.5), json!("3"), json!(1_000_000_000), json!(101), json!(null), json!(1e300), json!(true)] {
+    for number in
+        [json!(0), json!(-1), json!(1.5), json!("3"), json!(1_000_000_000), json!(101), json!(null), json!(1e300), json!(true)]
+    {
         let body = json!({"api": "orders", "parameters": {}, "retry": {"maximumAttempts": number}});
         assert_eq!(world.post_json(PLAIN, &body).send().await.refusal(), (400, "bad-request".to_owned()), "{body}");
     }
@@ -142,7 +145,12 @@ async fn numbers_out_of_range_are_refused() {
         assert_eq!(world.post_json(PLAIN, &body).send().await.refusal(), (400, "bad-request".to_owned()), "{body}");
     }
     for (attempts, timeout) in [(1, 1), (100, 21_600)] {
-        world.start_run("plain", &json!({"api": "orders", "parameters": {}, "retry": {"maximumAttempts": attempts}, "requestTimeout": timeout})).await;
+        world
+            .start_run(
+                "plain",
+                &json!({"api": "orders", "parameters": {}, "retry": {"maximumAttempts": attempts}, "requestTimeout": timeout}),
+            )
+            .await;
     }
     world.start_run("plain", &json!({"api": "orders", "parameters": {}, "retry": {}})).await;
 }
@@ -160,7 +168,9 @@ async fn a_session_that_is_not_there_is_a_404() {
 async fn a_project_that_cannot_run_says_why() {
     let world = World::new().await;
     let body = json!({"api": "orders", "parameters": {}});
-    for (project, status, part) in [("broken", 400, "no deployment"), ("closed", 400, "access over the API"), ("nowhere", 404, "no such project")] {
+    for (project, status, part) in
+        [("broken", 400, "no deployment"), ("closed", 400, "access over the API"), ("nowhere", 404, "no such project")]
+    {
         let answer = world.post_json(&format!("/projects/{project}/run/start"), &body).send().await;
         assert_eq!(answer.status, status, "{project}");
         assert!(answer.message().contains(part), "{answer:?}");

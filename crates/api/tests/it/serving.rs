@@ -45,7 +45,9 @@ impl Listening {
 async fn requests_are_served_and_a_connection_is_kept() {
     let world = World::new().await;
     let listening = listen(&world).await;
-    let answer = listening.talk(b"GET /health/live HTTP/1.1\r\nhost: h\r\n\r\nGET /health/ready HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await;
+    let answer = listening
+        .talk(b"GET /health/live HTTP/1.1\r\nhost: h\r\n\r\nGET /health/ready HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+        .await;
     assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 2, "{answer}");
 }
 
@@ -54,7 +56,8 @@ async fn a_body_in_chunks_is_read_and_ends_the_connection() {
     let world = World::new().await;
     let listening = listen(&world).await;
     let head = format!(
-        "POST /api/v1/workspace/{}/keys HTTP/1.1\r\nhost: h\r\nx-api-key: {KEY}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+        "POST /api/v1/workspace/{}/keys HTTP/1.1\r\nhost: h\r\nx-api-key: {KEY}\r\n\
+         content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
         world.workspace
     );
     let answer = listening.talk(format!("{head}c\r\n{{\"name\":\"x\"}}\r\n0\r\n\r\n").as_bytes()).await;
@@ -139,7 +142,8 @@ async fn shutdown_lets_a_request_end_and_closes_idle_connections() {
     idle.read_exact(&mut first).await.unwrap();
     let mut busy = listening.connect().await;
     let head = format!(
-        "POST /api/v1/workspace/{}/keys HTTP/1.1\r\nhost: h\r\nx-api-key: {KEY}\r\ncontent-type: application/json\r\ncontent-length: 12\r\nexpect: 100-continue\r\n\r\n",
+        "POST /api/v1/workspace/{}/keys HTTP/1.1\r\nhost: h\r\nx-api-key: {KEY}\r\n\
+         content-type: application/json\r\ncontent-length: 12\r\nexpect: 100-continue\r\n\r\n",
         world.workspace
     );
     busy.write_all(head.as_bytes()).await.unwrap();

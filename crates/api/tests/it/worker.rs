@@ -43,7 +43,13 @@ impl World {
         self.commit(record, transition, Some(close), Some(end)).await
     }
 
-    async fn commit(&self, mut record: RunRecord, next: Transition, attempt: Option<AttemptClose>, end: Option<AttemptEnd>) -> RunRecord {
+    async fn commit(
+        &self,
+        mut record: RunRecord,
+        next: Transition,
+        attempt: Option<AttemptClose>,
+        end: Option<AttemptEnd>,
+    ) -> RunRecord {
         let (candidate, result, payloads) = match end {
             Some(AttemptEnd::Captured { state }) => (Some(state), None, Vec::new()),
             Some(AttemptEnd::Returned { result, payloads }) => (None, Some(result), payloads),

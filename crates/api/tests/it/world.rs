@@ -15,8 +15,8 @@ use keywright_domain::{
 };
 use keywright_store::sqlite::SqliteStore;
 use keywright_store::{
-    Blobs, BuiltDeployment, Clock, Deployments as _, Entropy, FileLinks, Keys as _, MasterKey, NewDeployment, NewKey, Projects as _,
-    SystemEntropy, Vault,
+    Blobs, BuiltDeployment, Clock, Deployments as _, Entropy, FileLinks, Keys as _, MasterKey, NewDeployment, NewKey,
+    Projects as _, SystemEntropy, Vault,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
