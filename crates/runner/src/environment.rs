@@ -98,7 +98,7 @@ fn basics(slot: &Path) -> [(&'static str, OsString); 5] {
 
 /// The folders that hold an interpreter, when it is not the system's: an environment's `bin/python` is a link, often through
 /// several folders, into an installation somewhere else.
-fn installations(python: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn installations(python: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut at = python.to_owned();
     for _ in 0..MAX_LINKS {

@@ -2,6 +2,7 @@
 //! deployment; secrets kept out of logs and traces.
 
 mod archive;
+mod build;
 mod calls;
 mod conversation;
 mod ending;
@@ -27,6 +28,7 @@ mod tree;
 mod yard;
 
 pub use archive::{UnpackError, unpack};
+pub use build::{BuildFailure, BuildFault, Builder, BuilderConfig, BuilderError, Built};
 pub use host::{AttemptHost, HostError, StoredFileLink};
 pub use manifest::{Manifest, ManifestError};
 pub use mask::{MASK, Masker};

@@ -10,6 +10,7 @@ mod installation;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::installation::ask;
 pub use self::installation::{Installer, RuntimeError};
 
 /// The installed base environments.
@@ -67,6 +68,12 @@ impl RuntimePaths {
     #[must_use]
     pub fn python(&self) -> PathBuf {
         self.root.join("python/.venv/bin/python")
+    }
+
+    /// What the Python runner stands on, with its lock.
+    #[must_use]
+    pub fn python_project(&self) -> PathBuf {
+        self.root.join("python")
     }
 
     /// The installer of Python packages.

@@ -59,7 +59,7 @@ pub(crate) async fn run(spawner: &Spawner, launch: Launch, name: &Path, folder: 
         .await
         .map_err(|source| ToolError::Start { program: name.to_owned(), source })?;
     let (stdout, stderr) = (process.stdout.take(), process.stderr.take());
-    let over = timeout(limit, async { tokio::join!(process.wait(), beginning(stdout), end(stderr)) }).await;
+    let over = timeout(limit, async { tokio::join!(process.wait(), beginning(stdout), kept_end(stderr)) }).await;
     let left = end_all(&mut process, folder).await;
     if left > 0 {
         tracing::error!(tool = %name.display(), left, "processes of a tool do not end");
@@ -113,7 +113,8 @@ async fn beginning(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     kept
 }
 
-async fn end(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+/// Reads a pipe to its end and keeps the last part.
+pub(crate) async fn kept_end(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     let mut kept = Vec::new();
     each_chunk(pipe, |chunk| {
         kept.extend_from_slice(chunk);
