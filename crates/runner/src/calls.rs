@@ -94,7 +94,8 @@ pub(crate) async fn answer(call: Call, host: Arc<dyn AttemptHost>, folder: Arc<S
 }
 
 fn params<'c, T: Deserialize<'c>>(call: &'c Call) -> Result<T, Refusal> {
-    serde_json::from_str(call.params.get()).map_err(|error| invalid(format!("the parameters of {} are not right: {error}", call.method)))
+    serde_json::from_str(call.params.get())
+        .map_err(|error| invalid(format!("the parameters of {} are not right: {error}", call.method)))
 }
 
 fn bounded(what: &str, text: &str, max_bytes: usize) -> Result<(), Refusal> {

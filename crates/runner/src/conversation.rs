@@ -82,9 +82,10 @@ impl Conversation {
         }
         match (&mut self.stage, message) {
             (Stage::Over, _) => Err(ProtocolError::OutOfOrder { kind, when: "after the attempt was done" }),
-            (_, FromRunner::Hello(_) | FromRunner::Ready(_) | FromRunner::Failed(_) | FromRunner::Bound | FromRunner::Idle(_)) => {
-                Err(ProtocolError::OutOfOrder { kind, when: "during an attempt" })
-            }
+            (
+                _,
+                FromRunner::Hello(_) | FromRunner::Ready(_) | FromRunner::Failed(_) | FromRunner::Bound | FromRunner::Idle(_),
+            ) => Err(ProtocolError::OutOfOrder { kind, when: "during an attempt" }),
             (_, FromRunner::Log(line)) => Ok(Heard::Log(line)),
             (stage @ Stage::Preparing, FromRunner::Running(_)) => {
                 *stage = Stage::Running { payloads: Vec::new(), payload_bytes: 0 };
@@ -148,12 +149,16 @@ mod tests {
             "foreign" => r#"{"type":"extend","attemptId":"r.2"}"#.to_owned(),
             "log" => r#"{"type":"log","attemptId":"r.1","timeMs":1,"level":"info","stream":"stdout","message":"m"}"#.to_owned(),
             "payloads" => r#"{"type":"payloads","attemptId":"r.1","items":[{"api":"a","parameters":{}}]}"#.to_owned(),
-            "deep-payload" => format!(r#"{{"type":"payloads","attemptId":"r.1","items":[{{"api":"a","parameters":{}{}}}]}}"#,
-                "[".repeat(5_000), "]".repeat(5_000)),
+            "deep-payload" => format!(
+                r#"{{"type":"payloads","attemptId":"r.1","items":[{{"api":"a","parameters":{}{}}}]}}"#,
+                "[".repeat(5_000),
+                "]".repeat(5_000)
+            ),
             "call" => r#"{"type":"call","attemptId":"r.1","callId":1,"method":"kv.get","params":{}}"#.to_owned(),
             "done" => r#"{"type":"done","attemptId":"r.1","ok":true,"result":1}"#.to_owned(),
             "slot-failed" | "user-error" => format!(
-                r#"{{"type":"done","attemptId":"r.1","ok":false,"error":{{"code":"{name}","message":"m","retryable":true}}}}"#),
+                r#"{{"type":"done","attemptId":"r.1","ok":false,"error":{{"code":"{name}","message":"m","retryable":true}}}}"#
+            ),
             "idle" => r#"{"type":"idle","attemptId":"r.1","reusable":true}"#.to_owned(),
             "bound" => r#"{"type":"bound"}"#.to_owned(),
             other => panic!("no message is called {other}"),
@@ -175,8 +180,20 @@ mod tests {
             assert!(is_kept(words), "{words}");
         }
         for words in [
-            "done", "user-error", "extend", "call", "payloads", "running running", "running done done", "running done log",
-            "running foreign", "foreign", "running idle", "bound", "running deep-payload", "slot-failed running",
+            "done",
+            "user-error",
+            "extend",
+            "call",
+            "payloads",
+            "running running",
+            "running done done",
+            "running done log",
+            "running foreign",
+            "foreign",
+            "running idle",
+            "bound",
+            "running deep-payload",
+            "slot-failed running",
         ] {
             assert!(!is_kept(words), "{words}");
         }
@@ -188,7 +205,9 @@ mod tests {
         for name in ["running", "payloads", "payloads"] {
             conversation.hear(message(name)).unwrap();
         }
-        assert!(matches!(conversation.hear(message("done")), Ok(Heard::Outcome(Outcome::Returned(_, payloads))) if payloads.len() == 2));
+        assert!(
+            matches!(conversation.hear(message("done")), Ok(Heard::Outcome(Outcome::Returned(_, all))) if all.len() == 2)
+        );
 
         let many = vec![r#"{"api":"a","parameters":{}}"#; 60_000].join(",");
         let many = format!(r#"{{"type":"payloads","attemptId":"r.1","items":[{many}]}}"#);
@@ -201,7 +220,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn there_is_at_most_one_outcome_and_none_returned_before_running(picks in proptest::collection::vec(0..NAMES.len(), 0..12)) {
+        fn there_is_at_most_one_outcome_and_none_returned_before_running(
+            picks in proptest::collection::vec(0..NAMES.len(), 0..12),
+        ) {
             let mut conversation = Conversation::new("r.1".to_owned());
             let (mut outcomes, mut is_running) = (0, false);
             for pick in picks {

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use keywright_domain::{AttemptCode, AttemptEnd, AttemptFailure, ExtendedPayload, Secret, Stage, StrictJsonError, parse_strict_json};
+use keywright_domain::{
+    AttemptCode, AttemptEnd, AttemptFailure, ExtendedPayload, Secret, Stage, StrictJsonError, parse_strict_json,
+};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -42,7 +44,9 @@ pub(crate) fn end_of(stage: Stage, has_run: bool, ending: Ending) -> AttemptEnd 
     let authors = |code| if is_check { AttemptCode::AuthCheckFailed } else { code };
     match ending {
         Ending::Canceled => AttemptEnd::Aborted,
-        Ending::Said(Outcome::Returned(returned, payloads)) => returned_end(stage, &returned.result, returned.session.as_deref(), payloads),
+        Ending::Said(Outcome::Returned(returned, payloads)) => {
+            returned_end(stage, &returned.result, returned.session.as_deref(), payloads)
+        }
         Ending::Said(Outcome::TooManyPayloads) => failed(
             authors(AttemptCode::ScriptExecutionException),
             format!("more than {MAX_PAYLOADS} extended payloads, or more than {MAX_PAYLOAD_BYTES} bytes of them, in one attempt"),
@@ -59,7 +63,9 @@ pub(crate) fn end_of(stage: Stage, has_run: bool, ending: Ending) -> AttemptEnd 
             let how = exit.map_or("closed its connection".to_owned(), |exit| exit.to_string());
             failed(AttemptCode::ScriptProcessCrashed, format!("the process that ran the script {how}"), true)
         }
-        Ending::Exited(exit) => uncounted(format!("the runner {}", exit.map_or("closed its connection".to_owned(), |exit| exit.to_string()))),
+        Ending::Exited(exit) => {
+            uncounted(format!("the runner {}", exit.map_or("closed its connection".to_owned(), |exit| exit.to_string())))
+        }
         Ending::Broken(error) if has_run => {
             failed(AttemptCode::ScriptNoValidOutput, format!("the runner broke the protocol: {error}"), true)
         }
@@ -112,7 +118,10 @@ fn said_end(authors: impl Fn(AttemptCode) -> AttemptCode, has_run: bool, error: 
         DoneCode::UserError => failed(authors(AttemptCode::ScriptExecutionException), message, error.retryable),
         DoneCode::NotFound => {
             let end = AttemptFailure {
-                code: authors(AttemptCode::ScriptExecutionException), message, is_retryable: false, is_counted: true,
+                code: authors(AttemptCode::ScriptExecutionException),
+                message,
+                is_retryable: false,
+                is_counted: true,
             };
             AttemptEnd::Failed(end)
         }

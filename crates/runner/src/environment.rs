@@ -50,7 +50,11 @@ pub(crate) struct Environment {
 /// How to start the runner of `language` for a deployment whose folder and manifest are given when it has an environment of
 /// its own. `socket` is relative to `slot`, so that its length does not depend on where the data is.
 pub(crate) fn runner(
-    runtime: &RuntimePaths, language: Language, own: Option<(&Path, &Manifest)>, slot: &Path, socket: &str,
+    runtime: &RuntimePaths,
+    language: Language,
+    own: Option<(&Path, &Manifest)>,
+    slot: &Path,
+    socket: &str,
 ) -> io::Result<Environment> {
     let node = find_tool("node").ok_or_else(|| io::Error::other("node is not installed in the system's folders"))?;
     let mut readable = vec![runtime.root().canonicalize()?];
@@ -173,7 +177,19 @@ mod tests {
         let runtime = RuntimePaths::at(root.path());
         let environment = runner(&runtime, Language::Node, None, Path::new("/slots/s1"), "link").unwrap();
         let names: Vec<String> = environment.launch.env.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
-        assert_eq!(names, ["KEYWRIGHT_SLOT_DIR", "HOME", "TMPDIR", "PATH", "LANG", "KEYWRIGHT_SHARED",
-            "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "PLAYWRIGHT_NODEJS_PATH", "PYTHONUNBUFFERED"]);
+        assert_eq!(
+            names,
+            [
+                "KEYWRIGHT_SLOT_DIR",
+                "HOME",
+                "TMPDIR",
+                "PATH",
+                "LANG",
+                "KEYWRIGHT_SHARED",
+                "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD",
+                "PLAYWRIGHT_NODEJS_PATH",
+                "PYTHONUNBUFFERED"
+            ]
+        );
     }
 }

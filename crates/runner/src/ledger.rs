@@ -47,7 +47,9 @@ enum Standing<S> {
 #[derive(Debug)]
 enum Warm<S> {
     /// Being started; the first attempt that wants it waits for it, others start their own.
-    Starting { claimed_by: Option<Ticket> },
+    Starting {
+        claimed_by: Option<Ticket>,
+    },
     Ready(S),
 }
 
@@ -260,7 +262,10 @@ mod tests {
     use keywright_domain::Language;
 
     fn pair(deployment: u8, session: Option<u8>) -> Pair {
-        Pair { deployment: DeploymentId::from_entropy([deployment; 21]), session: session.map(|key| SessionKey::from_entropy([key; 21])) }
+        Pair {
+            deployment: DeploymentId::from_entropy([deployment; 21]),
+            session: session.map(|key| SessionKey::from_entropy([key; 21])),
+        }
     }
 
     fn node() -> SlotKind {

@@ -90,7 +90,10 @@ mod tests {
     async fn what_comes_through_a_socket_is_told_apart() {
         let whole = [&[0, 0, 0, 16][..], br#"{"type":"bound"}"#].concat();
         for (bytes, expected) in [
-            (whole.clone(), "message"), (whole[..10].to_vec(), "closed"), (Vec::new(), "closed"), (vec![1, 16, 0, 0], "too big"),
+            (whole.clone(), "message"),
+            (whole[..10].to_vec(), "closed"),
+            (Vec::new(), "closed"),
+            (vec![1, 16, 0, 0], "too big"),
             ([&[0, 0, 0, 4][..], b"null"].concat(), "bad"),
         ] {
             let (ours, mut theirs) = UnixStream::pair().unwrap();

@@ -133,8 +133,11 @@ mod tests {
         let mut log = log(&["lovelace-1815"]);
         log.push(1_700_000_000_123, Level::Info, Stream::Console, "typed lovelace-1815\nand \"more\"\n");
         let text = String::from_utf8(log.into_bytes().to_vec()).unwrap();
-        assert_eq!(text, "{\"timestamp\":\"2023-11-14T22:13:20.123Z\",\"level\":\"info\",\"stream\":\"console\",\
-            \"message\":\"typed ***\\nand \\\"more\\\"\"}\n");
+        assert_eq!(
+            text,
+            "{\"timestamp\":\"2023-11-14T22:13:20.123Z\",\"level\":\"info\",\"stream\":\"console\",\
+            \"message\":\"typed ***\\nand \\\"more\\\"\"}\n"
+        );
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! handed out is started when nothing runs, or after a short while, so that it does not take the processor from the very
 //! attempt that took it. If the process dies, the kernel ends the slots, and the next [`Pool::open`] removes what is left.
 
+mod upkeep;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +15,7 @@ use bytes::Bytes;
 use keywright_domain::{AttemptEnd, AttemptOrder, BrowserChoice, DeploymentId, Isolation, Language, Secret, Stage};
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::ending::{Ending, end_of};
@@ -35,26 +37,8 @@ const MAX_SLOTS_PER_ATTEMPT: u32 = 2;
 /// A slot ends after this many attempts,
 const MAX_ATTEMPTS_PER_SLOT: u32 = 50;
 
-/// or at this age: browsers grow,
+/// or at this age: browsers grow.
 const MAX_SLOT_AGE: Duration = Duration::from_secs(60 * 60);
-
-/// or when its pair has not needed it for this long.
-const MAX_IDLE: Duration = Duration::from_secs(5 * 60);
-
-/// How often idle slots are looked at.
-const LOOK_AFTER_INTERVAL: Duration = Duration::from_secs(5);
-
-/// A replacement is started when nothing has run for this long,
-const QUIET: Duration = Duration::from_millis(300);
-
-/// or after this long whatever runs.
-const MAX_WAIT_FOR_QUIET: Duration = Duration::from_secs(3);
-
-/// Pause before a slot that did not come up is tried again; doubled each time,
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
-
-/// up to this.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// Everything must be gone this long after [`Pool::close`] was called.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -197,7 +181,10 @@ impl Pool {
                 failure.message = log.clean(&failure.message);
                 AttemptEnd::Failed(failure)
             }
-            other @ (AttemptEnd::Returned { .. } | AttemptEnd::Captured { .. } | AttemptEnd::CheckPassed | AttemptEnd::Aborted) => other,
+            other @ (AttemptEnd::Returned { .. }
+            | AttemptEnd::Captured { .. }
+            | AttemptEnd::CheckPassed
+            | AttemptEnd::Aborted) => other,
         };
         let is_login = match stage {
             Stage::Check | Stage::Create | Stage::PostCheck => true,
@@ -247,7 +234,11 @@ impl Inner {
     }
 
     async fn execute(
-        self: &Arc<Self>, order: &AttemptOrder, host: &Arc<dyn AttemptHost>, cancel: &CancellationToken, log: &mut AttemptLog,
+        self: &Arc<Self>,
+        order: &AttemptOrder,
+        host: &Arc<dyn AttemptHost>,
+        cancel: &CancellationToken,
+        log: &mut AttemptLog,
     ) -> Served {
         let without_slot = |ending| Served { ending, has_run: false, trace: None };
         let permit = tokio::select! {
@@ -283,7 +274,8 @@ impl Inner {
     async fn take(self: &Arc<Self>, order: &AttemptOrder, cancel: &CancellationToken) -> Result<(Place, Slot), NoSlot> {
         let manifest = self.yard.manifest(&order.deployment).await.map_err(|error| NoSlot::Failed(chain("started", &error)))?;
         let kind = SlotKind::of(&order.deployment, &manifest, order.browser);
-        let pair = Pair { deployment: order.deployment.clone(), session: order.session.as_ref().map(|session| session.key.clone()) };
+        let pair =
+            Pair { deployment: order.deployment.clone(), session: order.session.as_ref().map(|session| session.key.clone()) };
         let is_fresh_wanted = order.isolation == Isolation::Attempt;
         let ticket = self.ledger().ticket();
         let mut changes = self.changes.subscribe();
@@ -346,7 +338,12 @@ impl Inner {
 
     /// The attempt in its slot, and what becomes of the slot.
     async fn serve(
-        self: &Arc<Self>, place: Place, mut slot: Slot, order: &AttemptOrder, host: &Arc<dyn AttemptHost>, cancel: &CancellationToken,
+        self: &Arc<Self>,
+        place: Place,
+        mut slot: Slot,
+        order: &AttemptOrder,
+        host: &Arc<dyn AttemptHost>,
+        cancel: &CancellationToken,
         log: &mut AttemptLog,
     ) -> Served {
         // Closing the pool ends attempts as a cancellation does; what is said about it differs.
@@ -406,89 +403,6 @@ impl Inner {
     fn end_later(self: &Arc<Self>, slot: Slot) {
         let keeper = Arc::clone(self);
         self.yard.tasks().spawn(async move { slot.end(&keeper.yard, true).await });
-    }
-
-    /// Starts a warm slot of a kind in the background, unless there is one.
-    fn start_warming(self: &Arc<Self>, kind: SlotKind) {
-        if self.closing.is_cancelled() || !self.ledger().begin_warming(&kind) {
-            return;
-        }
-        let keeper = Arc::clone(self);
-        self.yard.tasks().spawn(async move { keeper.warm_one(kind).await });
-    }
-
-    async fn warm_one(self: Arc<Self>, kind: SlotKind) {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let started = Slot::start(&self.yard, kind.clone(), &self.closing).await;
-            let failed = started.as_ref().err().map(|error| chain("warmed", error));
-            let slot = started.ok().map(|slot| Resting { slot, since: Instant::now() });
-            let unwanted = self.ledger().end_warming(&kind, slot);
-            self.changed();
-            if let Some(resting) = unwanted {
-                resting.slot.end(&self.yard, true).await;
-            }
-            let Some(why) = failed.filter(|_| !self.closing.is_cancelled()) else { return };
-            tracing::warn!(language = kind.language.as_str(), why, "a slot did not come up");
-            tokio::select! {
-                () = self.closing.cancelled() => return,
-                () = sleep(pause) => pause = (pause * 2).min(MAX_PAUSE),
-            }
-            if !self.ledger().begin_warming(&kind) {
-                return;
-            }
-        }
-    }
-
-    /// Starts a warm slot for the next attempt after this one, if its kind is kept warm at all, once nothing runs or after a short while.
-    fn replace_later(self: &Arc<Self>, kind: SlotKind) {
-        let keeper = Arc::clone(self);
-        self.yard.tasks().spawn(async move {
-            tokio::select! {
-                () = keeper.closing.cancelled() => return,
-                _ = timeout(MAX_WAIT_FOR_QUIET, keeper.quiet()) => {}
-            }
-            keeper.start_warming(kind);
-        });
-    }
-
-    /// Returns when nothing has run for a moment.
-    async fn quiet(&self) {
-        let mut changes = self.changes.subscribe();
-        loop {
-            changes.mark_unchanged();
-            let is_busy = self.ledger().is_busy();
-            let changed = async { drop(changes.changed().await) };
-            if is_busy {
-                changed.await;
-            } else if timeout(QUIET, changed).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Ends slots that have rested too long or whose process is gone, and starts what is missing.
-    async fn look_after(self: Arc<Self>) {
-        loop {
-            tokio::select! {
-                () = self.closing.cancelled() => return,
-                () = sleep(LOOK_AFTER_INTERVAL) => {}
-            }
-            let unfit = self.ledger().retain(|resting| {
-                let is_idle_too_long = resting.slot.attempts() > 0 && resting.since.elapsed() > MAX_IDLE;
-                !is_idle_too_long && resting.slot.began().elapsed() < MAX_SLOT_AGE && resting.slot.is_alive()
-            });
-            if !unfit.is_empty() {
-                self.changed();
-            }
-            for resting in unfit {
-                self.end_later(resting.slot);
-            }
-            if !self.ledger().is_busy() {
-                let missing = self.ledger().missing();
-                missing.into_iter().for_each(|kind| self.start_warming(kind));
-            }
-        }
     }
 }
 

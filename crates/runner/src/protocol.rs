@@ -446,9 +446,17 @@ mod tests {
     #[test]
     fn what_is_not_a_message_is_refused() {
         for (body, is_not_a_message) in [
-            (&b""[..], true), (b"null", true), (b"[]", true), (b"{}", true), (br#"{"type":1}"#, true), (b"{\"type\":\"log", true),
-            (b"{\"type\":\"\xff\"}", true), (br#"{"type":"done","type":"idle"}"#, true), (br#"{"type":"nap"}"#, false),
-            (br#"{"type":"log"}"#, false), (br#"{"type":"idle","attemptId":"a","reusable":"yes"}"#, false),
+            (&b""[..], true),
+            (b"null", true),
+            (b"[]", true),
+            (b"{}", true),
+            (br#"{"type":1}"#, true),
+            (b"{\"type\":\"log", true),
+            (b"{\"type\":\"\xff\"}", true),
+            (br#"{"type":"done","type":"idle"}"#, true),
+            (br#"{"type":"nap"}"#, false),
+            (br#"{"type":"log"}"#, false),
+            (br#"{"type":"idle","attemptId":"a","reusable":"yes"}"#, false),
             (br#"{"type":"done","attemptId":"a","ok":true,"result":NaN}"#, true),
             (br#"{"type":"call","attemptId":"a","callId":-1,"method":"kv.get","params":{}}"#, false),
         ] {
@@ -481,13 +489,17 @@ mod tests {
         }
 
         #[test]
-        fn no_message_with_wild_fields_makes_the_parser_panic(kind in "hello|ready|failed|running|log|extend|payloads|call|done|idle",
-            rest in "[\\[\\]{}:,\"0-9a-zA-Z\\\\ .-]{0,80}") {
+        fn no_message_with_wild_fields_makes_the_parser_panic(
+            kind in "hello|ready|failed|running|log|extend|payloads|call|done|idle",
+            rest in "[\\[\\]{}:,\"0-9a-zA-Z\\\\ .-]{0,80}",
+        ) {
             let _ = FromRunner::decode(format!(r#"{{"type":"{kind}",{rest}}}"#).as_bytes());
         }
 
         #[test]
-        fn no_bytes_make_the_codec_panic_or_hold_more_than_a_frame(chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..64), 0..16)) {
+        fn no_bytes_make_the_codec_panic_or_hold_more_than_a_frame(
+            chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..64), 0..16),
+        ) {
             let (mut codec, mut buffer) = (codec(), BytesMut::new());
             for chunk in chunks {
                 buffer.extend_from_slice(&chunk);

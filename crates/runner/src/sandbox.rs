@@ -33,8 +33,26 @@ const SYSTEM_FOLDERS: [&str; 5] = ["/bin", "/sbin", "/lib", "/lib64", "/lib32"];
 
 /// What of `/etc` names, certificates, fonts and programs need. Nothing in it is secret on any system.
 const SYSTEM_SETTINGS: [&str; 20] = [
-    "alternatives", "ca-certificates", "chromium", "chromium.d", "crypto-policies", "fonts", "gai.conf", "group", "host.conf", "hosts",
-    "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "nsswitch.conf", "passwd", "pki", "ssl/certs", "timezone",
+    "alternatives",
+    "ca-certificates",
+    "chromium",
+    "chromium.d",
+    "crypto-policies",
+    "fonts",
+    "gai.conf",
+    "group",
+    "host.conf",
+    "hosts",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "mime.types",
+    "nsswitch.conf",
+    "passwd",
+    "pki",
+    "ssl/certs",
+    "timezone",
 ];
 
 /// Whether to run where the host does not allow a sandbox.
@@ -111,7 +129,8 @@ impl Sandbox {
             Ok(sandbox) => (sandbox, None),
             Err(reason) => {
                 let bare = Self { wall: Wall::None { setpriv }, is_browser_sandboxed: false };
-                let sandbox = if is_root { Ok(bare.clone()) } else { trial(spawner, bare.clone(), scratch, unshare.as_deref()).await };
+                let sandbox =
+                    if is_root { Ok(bare.clone()) } else { trial(spawner, bare.clone(), scratch, unshare.as_deref()).await };
                 (sandbox.unwrap_or(bare), Some(reason))
             }
         };
@@ -173,18 +192,23 @@ impl Sandbox {
         let (is_runner_sandboxed, is_unprivileged) = (self.has_pid_namespace(), !is_root || self.owner().is_some());
         let (mut in_force, mut missing) = (Vec::new(), Vec::new());
         match why_no_wall {
-            None => in_force.push("runners are in bubblewrap: they see their own folder and processes, and read-only code".to_owned()),
+            None => {
+                in_force.push("runners are in bubblewrap: they see their own folder and processes, and read-only code".to_owned())
+            }
             Some(reason) => missing.push(format!("runners are not in bubblewrap and see what the server's user sees: {reason}")),
         }
         if is_unprivileged {
             in_force.push("user code runs as an unprivileged user".to_owned());
         } else {
-            missing.push("user code runs as root; start the server as another user, or install bubblewrap and allow it".to_owned());
+            missing
+                .push("user code runs as root; start the server as another user, or install bubblewrap and allow it".to_owned());
         }
         if self.is_browser_sandboxed {
             in_force.push("Chromium's own sandbox is on".to_owned());
         } else {
-            missing.push("Chromium's own sandbox is off: the host does not let an unprivileged process make user namespaces".to_owned());
+            missing.push(
+                "Chromium's own sandbox is off: the host does not let an unprivileged process make user namespaces".to_owned(),
+            );
         }
         if find_tool("prlimit").is_some() {
             in_force.push("open files are bounded and core dumps are off".to_owned());
@@ -226,7 +250,9 @@ fn walls(is_root: bool, reach: Reach<'_>) -> Vec<OsString> {
             Err(_) => {}
         }
     }
-    for (words, place) in [(["--proc", ""], "/proc"), (["--dev", ""], "/dev"), (["--tmpfs", "1777"], "/dev/shm"), (["--tmpfs", "1777"], "/tmp")] {
+    for (words, place) in
+        [(["--proc", ""], "/proc"), (["--dev", ""], "/dev"), (["--tmpfs", "1777"], "/dev/shm"), (["--tmpfs", "1777"], "/tmp")]
+    {
         if !words[1].is_empty() {
             add(&["--perms".as_ref(), words[1].as_ref()]);
         }
@@ -239,8 +265,12 @@ fn walls(is_root: bool, reach: Reach<'_>) -> Vec<OsString> {
         .filter_map(|path| Some((path.canonicalize().ok()?, path)))
         .chain(resolver())
         .collect();
-    let places = settings.iter().map(|(_, place)| place.as_path()).chain(reach.readable.iter().chain(reach.writable).map(PathBuf::as_path));
-    let on_the_way: BTreeSet<&Path> = places.flat_map(|place| place.ancestors().skip(1)).filter(|folder| *folder != Path::new("/")).collect();
+    let places = settings
+        .iter()
+        .map(|(_, place)| place.as_path())
+        .chain(reach.readable.iter().chain(reach.writable).map(PathBuf::as_path));
+    let on_the_way: BTreeSet<&Path> =
+        places.flat_map(|place| place.ancestors().skip(1)).filter(|folder| *folder != Path::new("/")).collect();
     for folder in on_the_way.into_iter().filter(|folder| !folder.starts_with("/usr")) {
         add(&["--dir".as_ref(), folder.as_os_str()]);
     }
@@ -322,7 +352,10 @@ mod tests {
             "set -e; test $(pwd) = {scratch}; echo x > written; test $(cat {given}/code) = code; ! touch {given}/more; \
              ! test -e {kept}/secret; ! test -e /root/.ssh; ! test -e /var; ! kill -0 {server}; test $(id -u) != 0; \
              ls /proc | grep -c '^[0-9]' | grep -qx '[1-6]'",
-            scratch = scratch.path().display(), given = given.path().display(), kept = kept.path().display(), server = std::process::id(),
+            scratch = scratch.path().display(),
+            given = given.path().display(),
+            kept = kept.path().display(),
+            server = std::process::id(),
         );
         let launch = Launch::new("/bin/sh", scratch.path()).var("PATH", "/usr/bin:/bin").arg("-c").arg(script);
         let reach = Reach { writable: &[scratch.path().to_owned()], readable: &[given.path().to_owned()] };

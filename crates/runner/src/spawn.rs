@@ -212,9 +212,9 @@ mod tests {
     #[tokio::test]
     async fn ends_are_told_apart() {
         let spawner = Spawner::start().unwrap();
-        for (script, exit) in [
-            ("exit 0", Exit::Code(0)), ("exit 7", Exit::Code(7)), ("kill -9 $$", Exit::Signal(9)), ("exit 137", Exit::Signal(9)),
-        ] {
+        for (script, exit) in
+            [("exit 0", Exit::Code(0)), ("exit 7", Exit::Code(7)), ("kill -9 $$", Exit::Signal(9)), ("exit 137", Exit::Signal(9))]
+        {
             let mut process = spawner.spawn(shell(script)).await.unwrap();
             assert_eq!(process.wait().await, exit, "{script}");
         }
@@ -224,7 +224,8 @@ mod tests {
     #[tokio::test]
     async fn a_child_gets_no_environment_but_its_own_and_a_session_of_its_own() {
         let spawner = Spawner::start().unwrap();
-        let launch = shell("test -z \"$HOME$CARGO_TARGET_DIR\" && test \"$ONLY\" = this && test $(cut -d' ' -f6 /proc/$$/stat) = $$");
+        let launch =
+            shell("test -z \"$HOME$CARGO_TARGET_DIR\" && test \"$ONLY\" = this && test $(cut -d' ' -f6 /proc/$$/stat) = $$");
         assert_eq!(spawner.spawn(launch.var("ONLY", "this")).await.unwrap().wait().await, Exit::Code(0));
     }
 

@@ -26,10 +26,7 @@ pub(crate) struct Entry {
 /// Every living process this one may see; zombies are left out.
 pub(crate) fn processes() -> Vec<Entry> {
     let Ok(folder) = std::fs::read_dir("/proc") else { return Vec::new() };
-    folder
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-        .filter_map(entry)
-        .collect()
+    folder.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok()).filter_map(entry).collect()
 }
 
 /// One process, unless it has ended.
@@ -78,7 +75,10 @@ pub(crate) fn of_slot(root: i32, folder: &Path) -> Vec<Entry> {
 
 /// Everything whose environment names a slot's folder below `slots`: what an earlier life of this server left.
 pub(crate) fn left_behind(slots: &Path) -> Vec<Entry> {
-    processes().into_iter().filter(|entry| slot_of(entry.pid).is_some_and(|folder| folder.starts_with(slots.as_os_str().as_bytes()))).collect()
+    processes()
+        .into_iter()
+        .filter(|entry| slot_of(entry.pid).is_some_and(|folder| folder.starts_with(slots.as_os_str().as_bytes())))
+        .collect()
 }
 
 fn is_marked(pid: i32, folder: &Path) -> bool {

@@ -43,7 +43,8 @@ impl Yard {
     pub(crate) async fn open(config: PoolConfig) -> Result<Self, PoolError> {
         let PoolConfig { runtime, deployments, slots, traces, concurrency: _, browser, sandbox: policy } = config;
         let made = tokio::task::spawn_blocking(move || make_folders(&deployments, &slots, &traces)).await;
-        let (deployments, slots, traces) = made.map_err(|_| PoolError::Folders(io::Error::other("interrupted")))?.map_err(PoolError::Folders)?;
+        let (deployments, slots, traces) =
+            made.map_err(|_| PoolError::Folders(io::Error::other("interrupted")))?.map_err(PoolError::Folders)?;
         let spawner = Spawner::start().map_err(PoolError::Folders)?;
         let trial = slots.join(TRIAL_FOLDER);
         wipe(&trial).map_err(PoolError::Folders)?;
@@ -53,7 +54,14 @@ impl Yard {
         match policy {
             SandboxPolicy::Required if !is_whole => Err(PoolError::NoSandbox(protections.missing.join("; "))),
             SandboxPolicy::Required | SandboxPolicy::WhereAllowed => Ok(Self {
-                runtime, deployments, slots, traces, browser, sandbox, protections, spawner,
+                runtime,
+                deployments,
+                slots,
+                traces,
+                browser,
+                sandbox,
+                protections,
+                spawner,
                 tasks: TaskTracker::new(),
                 next_slot: AtomicU64::new(1),
             }),
@@ -124,7 +132,9 @@ impl Yard {
     /// How to start a runner of a kind in a slot's folder, and what it must be able to read.
     pub(crate) async fn environment(&self, kind: &SlotKind, slot: &Path, socket: &str) -> io::Result<Environment> {
         let own = match &kind.own {
-            Some(deployment) => Some((self.deployment_folder(deployment), self.manifest(deployment).await.map_err(io::Error::other)?)),
+            Some(deployment) => {
+                Some((self.deployment_folder(deployment), self.manifest(deployment).await.map_err(io::Error::other)?))
+            }
             None => None,
         };
         let own = own.as_ref().map(|(folder, manifest)| (folder.as_path(), manifest));

@@ -48,7 +48,10 @@ fn serve(slots: PathBuf) -> (String, std::thread::JoinHandle<Vec<(u32, String)>>
             let is_inside = request[..length].starts_with(b"GET /inside");
             let seen = if is_inside { owners_of(&slots) } else { Vec::new() };
             let body = "<!doctype html><title>A page</title>";
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
             // A browser opens connections that it never uses.
             drop(connection.write_all(format!("{head}{body}").as_bytes()));
             if is_inside {
@@ -105,7 +108,8 @@ async fn a_page_is_opened(language: Language, file: &str, code: &str) {
         assert!(std::fs::read(&trace.path).unwrap().starts_with(b"PK") && !trace.is_login);
         let seen = site.join().unwrap();
         let protections = world.pool.protections();
-        let browsers: Vec<_> = seen.iter().filter(|(_, command)| command.contains("--type=renderer") || command.contains("--headless")).collect();
+        let browsers: Vec<_> =
+            seen.iter().filter(|(_, command)| command.contains("--type=renderer") || command.contains("--headless")).collect();
         assert!(!browsers.is_empty(), "{seen:?}");
         if protections.is_browser_sandboxed {
             assert!(!seen.iter().any(|(_, command)| command.contains("--no-sandbox")), "{seen:?}");

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use keywright_domain::{
-    ApiName, AttemptEnd, AttemptFailure, AttemptId, AttemptNumber, AttemptOrder, AuthSessionId, BrowserChoice, DeploymentId, Entry,
-    Isolation, Language, ProjectId, ProjectName, RunId, Secret, SessionBinding, SessionKey, Stage, TimeoutSeconds, Viewport, WorkspaceId,
+    ApiName, AttemptEnd, AttemptFailure, AttemptId, AttemptNumber, AttemptOrder, AuthSessionId, BrowserChoice, DeploymentId,
+    Entry, Isolation, Language, ProjectId, ProjectName, RunId, Secret, SessionBinding, SessionKey, Stage, TimeoutSeconds,
+    Viewport, WorkspaceId,
 };
 use keywright_runner::{
     AttemptHost, AttemptReport, BrowserConfig, HostError, Manifest, Pool, PoolConfig, RuntimePaths, SandboxPolicy, StoredFileLink,
@@ -180,7 +181,10 @@ impl AttemptHost for Host {
     }
 
     async fn store_file(&self, name: &str, content_type: Option<&str>, bytes: Bytes) -> Result<StoredFileLink, HostError> {
-        Ok(StoredFileLink { id: format!("{name}|{content_type:?}|{}", String::from_utf8_lossy(&bytes)), read_url: "http://here/f".to_owned() })
+        Ok(StoredFileLink {
+            id: format!("{name}|{content_type:?}|{}", String::from_utf8_lossy(&bytes)),
+            read_url: "http://here/f".to_owned(),
+        })
     }
 }
 
@@ -268,26 +272,26 @@ async fn whatever_a_runner_does_its_attempt_ends_as_the_table_says_and_nothing_i
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_serves_its_own_pair_again_and_nobody_else() {
     let world = World::misbehaving(3).await;
-    let pid = |report: &AttemptReport| returned(report)["folder"].as_str().unwrap().to_owned();
-    let first = pid(&world.execute(doing(&world, 1, "well")).await);
-    assert_eq!(pid(&world.execute(doing(&world, 1, "well")).await), first);
-    let other_session = pid(&world.execute(doing(&world, 2, "well")).await);
+    let slot_of = |report: &AttemptReport| returned(report)["folder"].as_str().unwrap().to_owned();
+    let first = slot_of(&world.execute(doing(&world, 1, "well")).await);
+    assert_eq!(slot_of(&world.execute(doing(&world, 1, "well")).await), first);
+    let other_session = slot_of(&world.execute(doing(&world, 2, "well")).await);
     assert_ne!(other_session, first);
     let mut other_deployment = doing(&world, 1, "well");
     other_deployment.deployment = world.deployment(2, Language::Python);
-    assert_ne!(pid(&world.execute(other_deployment).await), first);
-    assert_eq!(pid(&world.execute(doing(&world, 1, "well")).await), first);
+    assert_ne!(slot_of(&world.execute(other_deployment).await), first);
+    assert_eq!(slot_of(&world.execute(doing(&world, 1, "well")).await), first);
     // An attempt that wants to be alone gets a slot nobody had, and nobody gets it afterwards.
     let mut alone = doing(&world, 1, "well");
     alone.isolation = Isolation::Attempt;
-    let alone_1 = pid(&world.execute(alone.clone()).await);
-    let alone_2 = pid(&world.execute(alone).await);
+    let alone_1 = slot_of(&world.execute(alone.clone()).await);
+    let alone_2 = slot_of(&world.execute(alone).await);
     assert!(alone_1 != first && alone_2 != alone_1);
     // Any doubt ends it.
     for doubt in ["not-reusable", "done-twice"] {
-        let before = pid(&world.execute(doing(&world, 3, "well")).await);
+        let before = slot_of(&world.execute(doing(&world, 3, "well")).await);
         returned(&world.execute(doing(&world, 3, doubt)).await);
-        assert_ne!(pid(&world.execute(doing(&world, 3, "well")).await), before, "{doubt}");
+        assert_ne!(slot_of(&world.execute(doing(&world, 3, "well")).await), before, "{doubt}");
     }
     world.end().await;
 }
@@ -358,12 +362,27 @@ async fn user_code_may_ask_for_values_and_files_and_gets_no_more_than_that() {
         (json!({"method": "kv.get", "params": []}), json!("invalid-call: the parameters of kv.get are not right")),
         (json!({"method": "kv.set", "params": {"key": "a", "value": null}}), json!({})),
         (json!({"method": "sql", "params": {}}), json!("invalid-call: there is no method \"sql\"")),
-        (json!({"method": "file.store", "write": {"f.txt": "hello"}, "params": {"path": "f.txt", "fileName": "f.txt", "contentType": "text/plain"}}),
-            json!({"id": "f.txt|Some(\"text/plain\")|hello", "readUrl": "http://here/f"})),
-        (json!({"method": "file.store", "params": {"path": "../../secret", "fileName": "f"}}), json!("invalid-call: f cannot be read")),
-        (json!({"method": "file.store", "params": {"path": "/etc/passwd", "fileName": "f"}}), json!("invalid-call: f cannot be read")),
-        (json!({"method": "file.store", "link": {"l": "/etc/passwd"}, "params": {"path": "l", "fileName": "f"}}), json!("invalid-call: f cannot be read")),
-        (json!({"method": "file.store", "params": {"path": "f.txt", "fileName": "../f"}}), json!("invalid-call: a file name has no")),
+        (
+            json!({"method": "file.store", "write": {"f.txt": "hello"},
+                "params": {"path": "f.txt", "fileName": "f.txt", "contentType": "text/plain"}}),
+            json!({"id": "f.txt|Some(\"text/plain\")|hello", "readUrl": "http://here/f"}),
+        ),
+        (
+            json!({"method": "file.store", "params": {"path": "../../secret", "fileName": "f"}}),
+            json!("invalid-call: f cannot be read"),
+        ),
+        (
+            json!({"method": "file.store", "params": {"path": "/etc/passwd", "fileName": "f"}}),
+            json!("invalid-call: f cannot be read"),
+        ),
+        (
+            json!({"method": "file.store", "link": {"l": "/etc/passwd"}, "params": {"path": "l", "fileName": "f"}}),
+            json!("invalid-call: f cannot be read"),
+        ),
+        (
+            json!({"method": "file.store", "params": {"path": "f.txt", "fileName": "../f"}}),
+            json!("invalid-call: a file name has no"),
+        ),
     ] {
         let mut order = doing(&world, 1, "call");
         let mut all = parameters.clone();
@@ -373,7 +392,8 @@ async fn user_code_may_ask_for_values_and_files_and_gets_no_more_than_that() {
         let reply = &returned(&report)["is"];
         match expected {
             Value::String(refusal) => {
-                let told = format!("{}: {}", reply["error"]["code"].as_str().unwrap(), reply["error"]["message"].as_str().unwrap());
+                let told =
+                    format!("{}: {}", reply["error"]["code"].as_str().unwrap(), reply["error"]["message"].as_str().unwrap());
                 assert!(told.starts_with(&refusal) && reply["ok"] == json!(false), "{parameters}: {told}");
             }
             value => assert_eq!((&reply["ok"], &reply["value"]), (&json!(true), &value), "{parameters}"),
@@ -392,7 +412,9 @@ async fn extended_payloads_come_with_the_result_and_too_many_fail_the_attempt() 
     let mut some = doing(&world, 1, "payloads");
     some.parameters = Some(Secret::new(json!({"do": "payloads", "frames": 3, "each": 100})));
     let report = world.execute(some.clone()).await;
-    assert!(matches!(&report.end, AttemptEnd::Returned { payloads, .. } if payloads.len() == 300 && payloads[299].api == "orders"));
+    assert!(
+        matches!(&report.end, AttemptEnd::Returned { payloads, .. } if payloads.len() == 300 && payloads[299].api == "orders")
+    );
     some.parameters = Some(Secret::new(json!({"do": "payloads", "frames": 11, "each": 10_000})));
     let report = world.execute(some).await;
     let failure = failure(&report);
@@ -406,13 +428,32 @@ async fn user_code_sees_its_own_folder_and_not_the_server() {
     let secret = world.folder.path().join("data/master.key");
     std::fs::write(&secret, "key").unwrap();
     let mut look = doing(&world, 1, "look-around");
-    look.parameters = Some(Secret::new(json!({"do": "look-around", "paths": [secret, "/etc/shadow", "/root", "/etc/ssl/certs"]})));
+    look.parameters =
+        Some(Secret::new(json!({"do": "look-around", "paths": [secret, "/etc/shadow", "/root", "/etc/ssl/certs"]})));
     let report = world.execute(look).await;
     let seen = &returned(&report)["is"];
-    assert_eq!(seen["variables"], json!(["HOME", "KEYWRIGHT_SHARED", "KEYWRIGHT_SLOT_DIR", "LANG", "LC_CTYPE", "PATH",
-        "PLAYWRIGHT_NODEJS_PATH", "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "PWD", "PYTHONPATH", "PYTHONUNBUFFERED", "TMPDIR"]
-        .iter().filter(|name| !matches!(**name, "LC_CTYPE" | "PWD") || seen["variables"].as_array().unwrap().contains(&json!(name)))
-        .collect::<Vec<_>>()));
+    assert_eq!(
+        seen["variables"],
+        json!(
+            [
+                "HOME",
+                "KEYWRIGHT_SHARED",
+                "KEYWRIGHT_SLOT_DIR",
+                "LANG",
+                "LC_CTYPE",
+                "PATH",
+                "PLAYWRIGHT_NODEJS_PATH",
+                "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD",
+                "PWD",
+                "PYTHONPATH",
+                "PYTHONUNBUFFERED",
+                "TMPDIR"
+            ]
+            .iter()
+            .filter(|name| !matches!(**name, "LC_CTYPE" | "PWD") || seen["variables"].as_array().unwrap().contains(&json!(name)))
+            .collect::<Vec<_>>()
+        )
+    );
     let protections = world.pool.protections();
     if protections.is_runner_sandboxed {
         assert_eq!(seen["reads"], json!(["/etc/ssl/certs"]));
@@ -434,7 +475,8 @@ async fn a_deployment_with_packages_of_its_own_gets_its_own_interpreter_and_find
     symlink("/usr/bin/python3", root.join(&own)).unwrap();
     Manifest { language: Language::Python, python: Some(own), playwright_root: None }.write(&root).unwrap();
     world.pool.warm(&deployment, BrowserChoice::HeadlessShell).await;
-    let report = world.execute(order(&deployment, Language::Python, None, json!({"do": "look-around", "paths": [base_site]}))).await;
+    let report =
+        world.execute(order(&deployment, Language::Python, None, json!({"do": "look-around", "paths": [base_site]}))).await;
     let seen = &returned(&report)["is"];
     assert!(seen["variables"].as_array().unwrap().contains(&json!("KEYWRIGHT_BASE_SITE")), "{seen}");
     assert_eq!(seen["reads"], json!([base_site]));
