@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from worker import EXAMPLES, FIXTURES, Worker
+from worker import EXAMPLES, FIXTURES, Report, Worker
 
 
 @pytest.fixture
@@ -45,9 +45,38 @@ def unruly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     worker.close()
 
 
+class Scratch:
+    """One runner bound to a project that grows: modules are loaded at their first use."""
+
+    def __init__(self, worker: Worker, root: Path) -> None:
+        self.worker = worker
+        self._root = root
+        self._count = 0
+
+    def run(self, source: str, parameters: Any = None, **fields: Any) -> Report:
+        """Run the source of an API."""
+        self._count += 1
+        name = f"api/n{self._count}"
+        path = self._root / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(textwrap.dedent(source))
+        return self.worker.run(name, parameters, **fields)
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scratch]:
+    """For small sources that leave their runner usable."""
+    folder = tmp_path_factory.mktemp("scratch")
+    worker = Worker(folder / "slot")
+    worker.warm()
+    (folder / "project").mkdir()
+    yield Scratch(worker.bind(folder / "project", MINE="yes"), folder / "project")
+    worker.close()
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a project: `project(**{"api/x.py": source})`."""
+    """Writes a project: `project({"api/x.py": source})`."""
 
     def write(files: dict[str, str]) -> Path:
         root = tmp_path / "project"

@@ -19,7 +19,8 @@ async () => {
     proto: JSON.parse('{"__proto__": 1, "": null}'), missing: undefined, nan: NaN, inf: Infinity, less: -Infinity, zero: -0,
     big: -12345678901234567890n, date: new Date(5), invalid: new Date(NaN), pattern: /a\/b\n/giu, surrogate: "\udc00",
     map: new Map([[{ key: 1 }, new Set([1, "2", null])]]), blob: new Blob(["hey"], { type: "text/x" }),
-    file: new File(["f"], "näme.txt", { lastModified: 7 }), boxed: Object("text"), truth: Object(false), empty: [], list: [1, ["two"]],
+    file: new File(["f"], "näme.txt", { lastModified: 7 }), boxed: Object("text"), truth: Object(false),
+    empty: [], list: [1, ["two"]],
   };
   const key = await crypto.subtle.generateKey({ name: "AES-GCM", length: 128 }, false, ["encrypt"]);
   const opening = indexedDB.open("everything", 7);

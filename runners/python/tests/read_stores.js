@@ -33,12 +33,14 @@ async () => {
     cyclic: one.cycle.self === one.cycle, shared: one.view.buffer === one.buffer && one.data.buffer === one.buffer,
     buffer: [...new Uint8Array(one.buffer)], view: [...one.view], data: one.data.byteOffset, floats: [...one.floats],
     sparse: [1 in one.sparse, one.sparse.length, one.sparse.extra], proto: Object.entries(one.proto),
-    missing: "missing" in one && one.missing === undefined, numbers: [one.nan, one.inf, one.less, one.zero].map((n) => Object.is(n, -0) ? "-0" : String(n)),
-    big: String(one.big), dates: [one.date.getTime(), String(one.invalid.getTime())], pattern: String(one.pattern), map: [key, [...set]],
-    surrogate: units(one.surrogate), blob: [one.blob.type, await one.blob.text()],
+    missing: "missing" in one && one.missing === undefined,
+    numbers: [one.nan, one.inf, one.less, one.zero].map((number) => (Object.is(number, -0) ? "-0" : String(number))),
+    big: String(one.big), dates: [one.date.getTime(), String(one.invalid.getTime())], pattern: String(one.pattern),
+    map: [key, [...set]], surrogate: units(one.surrogate), blob: [one.blob.type, await one.blob.text()],
     file: [one.file instanceof File, one.file.name, one.file.lastModified, await one.file.text()],
     boxed: [typeof one.boxed, String(one.boxed), typeof one.truth, one.truth.valueOf()], empty: one.empty, list: one.list,
-    local: Object.entries(localStorage).map(([name, value]) => [name, units(value)]).sort(), session: Object.entries(sessionStorage),
+    local: Object.entries(localStorage).map(([name, value]) => [name, units(value)]).sort(),
+    session: Object.entries(sessionStorage),
   };
   database.close();
   return result;

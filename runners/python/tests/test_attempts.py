@@ -39,7 +39,9 @@ def test_a_non_retryable_error_says_so(unruly):
     assert (error["code"], error["message"], error["retryable"]) == ("user-error", "never again", False)
 
 
-@pytest.mark.parametrize("name", ["api/absent", "api/../helpers/visit", "api", "helpers/visit", "api/nested", "auth-sessions/check"])
+@pytest.mark.parametrize(
+    "name", ["api/absent", "api/../helpers/visit", "api", "helpers/visit", "api/nested", "auth-sessions/check"]
+)
 def test_what_is_no_function_is_not_found(unruly, name):
     error = unruly.run(name, {}).error
     assert (error["code"], error["retryable"]) == ("not-found", False)
@@ -74,12 +76,12 @@ def test_everything_printed_becomes_a_log_line_with_stream_and_level(unruly):
     assert ("stderr", "warn", "unruly: by warn") in logs and ("stderr", "error", "unruly: by error") in logs
 
 
-def test_what_a_page_says_on_its_console_is_in_the_log(warm_worker, project):
+def test_what_a_page_says_on_its_console_is_in_the_log(scratch):
     source = """
         async def automation(page, params=None):
             await page.evaluate("() => { console.log('one\\\\ntwo'); console.warn('careful'); console.error('bad') }")
     """
-    report = warm_worker.bind(project({"api/x.py": source})).run("api/x")
+    report = scratch.run(source)
     logs = [(log["level"], log["message"]) for log in report.messages if log["type"] == "log" and log["stream"] == "page"]
     assert logs == [("info", "one"), ("info", "two"), ("warn", "careful"), ("error", "bad")]
 
@@ -94,9 +96,9 @@ def test_the_log_of_an_attempt_ends_at_ten_mib_with_a_line_that_says_so(unruly):
     assert "10 MiB" in lines[-1]
 
 
-def test_one_line_is_cut_at_64_kib(warm_worker, project):
+def test_one_line_is_cut_at_64_kib(scratch):
     source = "async def automation(page, params=None):\n    print('ä' * 100000)\n    print('no end', end='')\n"
-    report = warm_worker.bind(project({"api/x.py": source})).run("api/x")
+    report = scratch.run(source)
     long, last = report.lines("stdout")
     assert len(long.encode()) == 64 * 1024 and last == "no end"
 
@@ -158,26 +160,34 @@ def test_payloads_come_in_order_before_done_and_only_on_success(unruly):
     assert failed.error["message"] == "after extending" and failed.payloads == []
 
 
-def test_more_payloads_than_a_frame_holds_come_in_several(warm_worker, project):
+def test_more_payloads_than_a_frame_holds_come_in_several(scratch):
     source = """
         from intuned_runtime import extend_payload
         async def automation(page, params=None):
             extend_payload([{"api": "x", "parameters": {"n": n, "text": "x" * 1_000_000}} for n in range(20)])
     """
-    report = warm_worker.bind(project({"api/x.py": source})).run("api/x")
+    report = scratch.run(source)
     assert [item["parameters"]["n"] for item in report.payloads] == list(range(20))
     assert report.count("payloads") > 1
 
 
-@pytest.mark.parametrize("payload", ["{'api': 'x'}", "{'api': 1, 'parameters': {}}", "{'api': 'x', 'parameters': [1]}",
-                                     "{'api': 'x', 'parameters': {'a': object()}}", "{'api': 'x', 'parameters': {'a': 'x' * 2**24}}"])
-def test_a_payload_that_cannot_be_sent_fails_the_attempt_and_none_is_sent(warm_worker, project, payload):
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "{'api': 'x'}",
+        "{'api': 1, 'parameters': {}}",
+        "{'api': 'x', 'parameters': [1]}",
+        "{'api': 'x', 'parameters': {'a': object()}}",
+        "{'api': 'x', 'parameters': {'a': 'x' * 2**24}}",
+    ],
+)
+def test_a_payload_that_cannot_be_sent_fails_the_attempt_and_none_is_sent(scratch, payload):
     source = f"""
         from intuned_runtime import extend_payload
         async def automation(page, params=None):
             extend_payload({{"api": "fine", "parameters": {{}}}}, {payload})
     """
-    report = warm_worker.bind(project({"api/x.py": source})).run("api/x")
+    report = scratch.run(source)
     assert report.error["code"] == "invalid-output" and report.payloads == []
 
 
@@ -200,13 +210,13 @@ def test_a_bad_key_is_a_value_error_and_asks_nothing(unruly):
     assert report.error["name"] == "ValueError" and report.count("call") == 0
 
 
-def test_a_call_the_worker_refuses_is_an_exception_of_the_user(warm_worker, project):
+def test_a_call_the_worker_refuses_is_an_exception_of_the_user(scratch):
     source = """
         from intuned_runtime.stores import _calls
         async def automation(page, params=None):
             await _calls().ask("nonsense", {})
     """
-    error = warm_worker.bind(project({"api/x.py": source})).run("api/x").error
+    error = scratch.run(source).error
     assert (error["code"], error["name"]) == ("user-error", "CallError") and "no nonsense here" in error["message"]
 
 
@@ -215,19 +225,18 @@ def test_the_run_knows_its_ids_and_absent_ones_are_none(unruly):
     assert result == {"runId": "r", "jobId": "j", "jobRunId": None, "authSessionId": None}
 
 
-def test_attributes_are_reported_on_success_and_failure(warm_worker, project):
+def test_attributes_are_reported_on_success_and_failure(scratch):
     source = """
         from intuned_runtime import set_attribute, delete_attribute
         async def automation(page, params=None):
             set_attribute("kept", ["a"]); set_attribute("gone", 1); delete_attribute("gone")
             if params: raise RuntimeError("no")
     """
-    warm_worker.bind(project({"api/x.py": source}))
-    assert warm_worker.run("api/x").done["attributes"] == {"kept": ["a"]}
-    assert warm_worker.run("api/x", {"fail": True}).done["attributes"] == {"kept": ["a"]}
+    assert scratch.run(source).done["attributes"] == {"kept": ["a"]}
+    assert scratch.run(source, {"fail": True}).done["attributes"] == {"kept": ["a"]}
 
 
-def test_a_deferred_function_gets_its_page_when_it_asks(warm_worker, project):
+def test_a_deferred_function_gets_its_page_when_it_asks(scratch):
     source = """
         from intuned_runtime import deferred_browser
         @deferred_browser
@@ -235,24 +244,23 @@ def test_a_deferred_function_gets_its_page_when_it_asks(warm_worker, project):
             context, page = await ensure_browser()
             return [params, page.context is context, (await ensure_browser())[1] is page]
     """
-    assert warm_worker.bind(project({"api/x.py": source})).run("api/x", 5).result == [5, True, True]
+    assert scratch.run(source, 5).result == [5, True, True]
 
 
 @pytest.mark.parametrize(("parameters", "expected"), [({"user": "ada"}, {"user": "ada"}), (None, "Exception")])
-def test_auth_parameters_are_given_or_raise(warm_worker, project, parameters, expected):
+def test_auth_parameters_are_given_or_raise(scratch, parameters, expected):
     source = """
         from intuned_runtime import get_auth_session_parameters
         async def automation(page, params=None):
             try: return await get_auth_session_parameters()
             except Exception as error: return type(error).__name__
     """
-    warm_worker.bind(project({"api/x.py": source}))
-    assert warm_worker.run("api/x", authParameters=parameters).result == expected
+    assert scratch.run(source, authParameters=parameters).result == expected
 
 
-def test_bound_variables_are_in_the_environment(warm_worker, project):
+def test_bound_variables_are_in_the_environment(scratch):
     source = "import os\nVALUE = os.environ['MINE']\nasync def automation(page, params=None): return VALUE\n"
-    assert warm_worker.bind(project({"api/x.py": source}), MINE="yes").run("api/x").result == "yes"
+    assert scratch.run(source).result == "yes"
 
 
 def test_a_second_attempt_finds_nothing_of_the_first_in_its_browser(unruly, site):
@@ -270,14 +278,14 @@ def test_the_page_sees_an_ordinary_browser(unruly, site):
     assert seen["language"] == "de-DE" and seen["timeZone"] in ("Asia/Kathmandu", "Asia/Katmandu")
 
 
-def test_a_later_tab_sees_the_same_browser(warm_worker, project, site):
+def test_a_later_tab_sees_the_same_browser(scratch, site):
     source = """
         async def automation(page, params):
             other = await page.context.new_page()
             await other.goto(params["url"])
             return await other.evaluate("navigator.userAgentData.brands.map(one => one.brand).join()")
     """
-    brands = warm_worker.bind(project({"api/x.py": source})).run("api/x", {"url": site.url}).result
+    brands = scratch.run(source, {"url": site.url}).result
     assert "Chromium" in brands and "Headless" not in brands
 
 
