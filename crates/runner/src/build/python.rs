@@ -165,13 +165,14 @@ impl Wishes {
 async fn choose(
     workshop: &Workshop<'_>, wishes: &Wishes, relax_python: bool, warnings: &mut Vec<Problem>,
 ) -> Result<(Interpreter, bool), BuildFailure> {
-    let found = interpreters(workshop).await;
-    let base = found.iter().find(|interpreter| interpreter.is_base).cloned();
+    let path = workshop.runtime().python();
+    let base = version_of(workshop, &path).await.map(|version| Interpreter { path, version, is_base: true, shares_base: true });
     let base = base.ok_or_else(|| BuildFault::Tool("ask the base environment's Python for its version".to_owned()))?;
     let Some((text, requirement)) = &wishes.requires_python else { return Ok((base, false)) };
     if requirement.allows(base.version) {
         return Ok((base, false));
     }
+    let found = interpreters(workshop, &base).await;
     let fitting = found.iter().filter(|interpreter| requirement.allows(interpreter.version)).max_by_key(|interpreter| interpreter.version);
     if let Some(fitting) = fitting {
         return Ok((fitting.clone(), false));
@@ -219,33 +220,30 @@ async fn complete(workshop: &Workshop<'_>, work: &Path, python: &Path, own: &Pat
 }
 
 /// The machine's interpreters that a runner could run on.
-async fn interpreters(workshop: &Workshop<'_>) -> Vec<Interpreter> {
-    let base = workshop.runtime().python();
-    let mut candidates: Vec<(PathBuf, bool)> = vec![(base, true)];
+async fn interpreters(workshop: &Workshop<'_>, base: &Interpreter) -> Vec<Interpreter> {
     let names = std::iter::once("python3".to_owned()).chain((10..=19).map(|minor| format!("python3.{minor}")));
     let system = TOOL_FOLDERS.iter().flat_map(|folder| names.clone().map(move |name| Path::new(folder).join(name)));
-    candidates.extend(system.filter(|path| path.is_file()).map(|path| (path, false)));
+    let mut candidates: Vec<PathBuf> = system.filter(|path| path.is_file()).collect();
     for kept in workshop.installer().home.iter().flat_map(|home| [".pyenv/versions", ".local/share/uv/python"].map(|kept| home.join(kept))) {
         let Ok(entries) = std::fs::read_dir(kept) else { continue };
         let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path().join("bin/python3")).filter(|path| path.is_file()).collect();
         found.sort();
-        candidates.extend(found.into_iter().map(|path| (path, false)));
+        candidates.extend(found);
     }
     let mut seen = BTreeSet::new();
-    // The base environment's is a link to a system's one, and is another thing nevertheless.
-    candidates.retain(|(path, is_base)| *is_base || path.canonicalize().is_ok_and(|real| seen.insert(real)));
+    candidates.retain(|path| path.canonicalize().is_ok_and(|real| seen.insert(real)));
     candidates.truncate(MAX_INTERPRETERS);
-    let asked = join_all(candidates.into_iter().map(async |(path, is_base)| {
-        let question = ["-I", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"];
-        let answer = ask(workshop.spawner(), workshop.installer(), &path, &question).await.ok()?;
-        Some(Interpreter { version: Version::parse(&answer)?, path, is_base, shares_base: is_base })
+    let asked = join_all(candidates.into_iter().map(async |path| {
+        let version = version_of(workshop, &path).await?;
+        Some(Interpreter { path, version, is_base: false, shares_base: version.0[..2] == base.version.0[..2] })
     }));
-    let mut found: Vec<Interpreter> = asked.await.into_iter().flatten().filter(|interpreter| interpreter.version >= MIN_VERSION).collect();
-    let base = found.iter().find(|interpreter| interpreter.is_base).map(|base| base.version);
-    for interpreter in &mut found {
-        interpreter.shares_base = base.is_some_and(|base| base.0[..2] == interpreter.version.0[..2]);
-    }
-    found
+    let found = asked.await.into_iter().flatten().filter(|interpreter| interpreter.version >= MIN_VERSION);
+    std::iter::once(base.clone()).chain(found).collect()
+}
+
+async fn version_of(workshop: &Workshop<'_>, python: &Path) -> Option<Version> {
+    let question = ["-I", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"];
+    Version::parse(&ask(workshop.spawner(), workshop.installer(), python, &question).await.ok()?)
 }
 
 /// Copies the project to where uv may look at it, with the package file as it is to be read.

@@ -100,13 +100,15 @@ fn clean_end(members: &mut Map<String, Value>, is_login: bool) {
     }
 }
 
-/// Something of the same kind that says nothing.
+/// Something of the same shape that says nothing: the viewer reads serialized values by their shape, in which even the names
+/// of an object's members are values.
 fn blank(value: &Value) -> Value {
     match value {
         Value::String(_) => Value::String(MASK.to_owned()),
-        Value::Array(_) => Value::Array(Vec::new()),
-        Value::Object(_) => Value::Object(Map::new()),
-        Value::Number(_) | Value::Bool(_) | Value::Null => value.clone(),
+        Value::Number(_) => Value::from(0),
+        Value::Array(items) => items.iter().map(blank).collect(),
+        Value::Object(members) => Value::Object(members.iter().map(|(name, inner)| (name.clone(), blank(inner))).collect()),
+        Value::Bool(_) | Value::Null => value.clone(),
     }
 }
 

@@ -155,6 +155,24 @@ fn what_was_aimed_at_is_still_there() {
 }
 
 #[test]
+fn a_cleaned_login_opens_in_the_trace_viewer() {
+    let (folder, trace) = record(&["form"]).raw("form", true, &[PASSWORD.to_owned()]);
+    let cleaned = folder.path().join("cleaned.zip");
+    std::fs::write(&cleaned, clean_trace(&trace).unwrap()).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a test's own preparation")]
+    let output = Command::new("node")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/trace_viewer.mjs"))
+        .args([playwright(), PathBuf::from("/usr/bin/chromium-headless-shell"), cleaned])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let titles: Vec<String> = serde_json::from_slice(&output.stdout).unwrap();
+    for part in ["Navigate", "Fill \"***\"", "Click"] {
+        assert!(titles.iter().any(|title| title.contains(part)), "{part}: {titles:?}");
+    }
+}
+
+#[test]
 fn a_trace_of_work_keeps_its_pictures_and_sources_and_loses_known_secrets() {
     let recorded = record(&["form"]);
     let masked = [&[PASSWORD.to_owned()], recorded.secrets.as_slice()].concat();
