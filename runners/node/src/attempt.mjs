@@ -248,7 +248,7 @@ export class Attempt {
     if (this.#hasCrashed) return "an exception of the user's was not caught";
     if (!isClosed) return "a context could not be closed";
     if (!this.#host.isConnected) return "the browser is gone";
-    return this.#leftovers.clear(this.#host.pid);
+    return this.#leftovers.clear(this.#scope, this.#host.pid);
   }
 
   async #closeContexts(limitMs) {

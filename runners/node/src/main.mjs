@@ -4,6 +4,7 @@
 // TypeScript sources from the first module on.
 
 import { redirect } from "./console.mjs";
+import { watchTimers } from "./leftovers.mjs";
 import { Lifeline } from "./lifeline.mjs";
 import { Link } from "./link.mjs";
 
@@ -12,6 +13,7 @@ if (process.argv.length !== 3) {
   process.exit(2);
 }
 process.setSourceMapsEnabled(true);
+watchTimers();
 const lifeline = new Lifeline(process.argv[2]);
 const connected = lifeline.connected();
 const { Runner } = await import("./runner.mjs");

@@ -89,6 +89,11 @@ export function current() {
   return storage.getStore() ?? running;
 }
 
+/** The attempt this code descends from; undefined where it cannot be told. */
+export function inside() {
+  return storage.getStore();
+}
+
 /** Run `work` as part of the attempt, which becomes the running one until `leave`. */
 export function enter(scope, work) {
   running = scope;

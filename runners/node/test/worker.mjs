@@ -161,6 +161,19 @@ export class RunnerUnderTest {
   }
 }
 
+/** What lives as long as a whole suite: stands in for the test where something is started for all of them. */
+export class Suite {
+  #ends = [];
+
+  after(end) {
+    this.#ends.push(end);
+  }
+
+  async end() {
+    for (const end of this.#ends.reverse()) await end();
+  }
+}
+
 /** A copy of one of the example projects, bundled; gone when the test ends. */
 export function project(test, name) {
   const root = path.join(mkdtempSync(path.join(tmpdir(), "kw-project-")), path.basename(name));
