@@ -25,9 +25,9 @@ export async function bundleProject(root) {
   const found = entriesOf(root);
   const problems = twins(found);
   if (problems.length > 0) return { entries: [], problems };
-  const outside = path.join(root, BUILD_FOLDER);
-  rmSync(outside, { recursive: true, force: true });
-  mkdirSync(outside, { recursive: true });
+  const buildFolder = path.join(root, BUILD_FOLDER);
+  rmSync(buildFolder, { recursive: true, force: true });
+  mkdirSync(buildFolder, { recursive: true });
 
   const isModule = saysModule(root);
   const formats = new Map([["cjs", []], ["esm", []]]);
@@ -36,7 +36,7 @@ export async function bundleProject(root) {
     if (entries.length > 0) problems.push(...(await bundle(root, format, entries)));
   }
   if (problems.length > 0) {
-    rmSync(outside, { recursive: true, force: true });
+    rmSync(buildFolder, { recursive: true, force: true });
     return { entries: [], problems: unique(problems) };
   }
   return { entries: found.map(({ name }) => name), problems: [] };

@@ -8,14 +8,21 @@ export async function runHook(hook, cdpUrl, apiName, apiParameters) {
   const returned = await hook({ cdpUrl, apiName, apiParameters });
   if (returned === undefined || returned === null) return {};
   if (isContext(returned)) return { context: returned };
-  const { context, page, cleanup } = Array.isArray(returned)
-    ? { context: returned[0], page: returned[1], cleanup: returned[2] }
-    : returned;
-  const rest = Array.isArray(returned) ? returned.length > 3 : false;
-  if (rest || !(context == null || isContext(context)) || !(page == null || isPage(page)) || !(cleanup == null || typeof cleanup === "function")) {
+  const { context, page, cleanup, ...rest } = Array.isArray(returned) ? named(returned) : Object(returned);
+  const isWhole =
+    typeof returned === "object" &&
+    Object.keys(rest).length === 0 &&
+    (context == null || isContext(context)) &&
+    (page == null || isPage(page)) &&
+    (cleanup == null || typeof cleanup === "function");
+  if (!isWhole) {
     throw new TypeError("setupContext must return nothing, a context, [context, page?, cleanup?] or {context, page?, cleanup?}");
   }
   return { context: context ?? undefined, page: page ?? undefined, cleanup: cleanup ?? undefined };
+}
+
+function named([context, page, cleanup, ...more]) {
+  return { context, page, cleanup, ...more };
 }
 
 // By shape, because a hook may use another copy of Playwright than the runner.

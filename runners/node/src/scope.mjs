@@ -105,9 +105,4 @@ export function leave(scope) {
   if (running === scope) running = undefined;
 }
 
-/** Run `work` as part of no attempt: for what an attempt starts but does not own, such as the next prepared page. */
-export function outside(work) {
-  return storage.exit(work);
-}
-
 Object.defineProperty(globalThis, KEY, { value: Object.freeze({ current }), enumerable: false });

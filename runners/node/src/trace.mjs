@@ -41,8 +41,16 @@ export class Trace {
     try {
       await within(limitMs, context.tracing.stop({ path }));
     } catch (error) {
-      rmSync(path, { force: true });
+      remove(path);
       this.#log.line("stderr", "warn", `the trace of this attempt could not be written: ${error.message}`);
     }
+  }
+}
+
+function remove(file) {
+  try {
+    rmSync(file, { force: true });
+  } catch {
+    // Where nothing can be removed, nothing was written.
   }
 }

@@ -1,10 +1,11 @@
 // One attempt after the other in the real runner with the real browser: what user code gets, and what comes of it.
 
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, symlinkSync } from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { RunnerUnderTest, Suite, bundled, site } from "./worker.mjs";
+import { fileURLToPath } from "node:url";
+import { RunnerUnderTest, Suite, bundle, bundled, projectOf, site } from "./worker.mjs";
 
 describe("the unruly project", () => {
   const suite = new Suite();
@@ -320,5 +321,72 @@ describe("code of our own", () => {
     assert.match(done.error.stack, /api\/uncaught\.ts:1/);
     assert.match(logs[0].message, /^uncaught: RangeError/);
     assert.equal(idle.reusable, false);
+  });
+});
+
+describe("a hook that brings its own context", () => {
+  const suite = new Suite();
+  after(() => suite.end());
+  const FILES = {
+    "package.json": "{}",
+    "hooks/setupContext.ts": [
+      'import { chromium } from "playwright";',
+      'import { attemptStore } from "@intuned/runtime";',
+      "export default async ({ cdpUrl, apiParameters }: any) => {",
+      '  if (apiParameters?.returns === "nonsense") return 5;',
+      "  const browser = await chromium.connectOverCDP(cdpUrl);",
+      "  const context = await browser.newContext();",
+      "  const page = await context.newPage();",
+      '  attemptStore.set("context", context);',
+      '  const cleanup = async () => { console.log("cleaned up"); await browser.close(); };',
+      '  return apiParameters?.returns === "list" ? [context, page, cleanup] : { context, page, cleanup };',
+      "};",
+    ].join("\n"),
+    "api/uses.ts": [
+      'import { attemptStore } from "@intuned/runtime";',
+      "export default async ({ url }: any, page: any, context: any) => {",
+      "  await page.goto(url);",
+      '  const before = await page.evaluate(() => localStorage.getItem("kept"));',
+      '  await page.evaluate(() => localStorage.setItem("kept", "by the hook\'s context"));',
+      '  return [context === attemptStore.get("context"), page.context() === context, before];',
+      "};",
+    ].join("\n"),
+  };
+
+  test("has it used, filled, cleaned up and closed", async (t) => {
+    const shop = await site(t);
+    const runner = await RunnerUnderTest.bound(suite, bundled(suite, FILES));
+    const session = {
+      version: 1, cookies: [],
+      origins: [{ origin: shop.url, localStorage: [{ name: "kept", value: "restored" }], sessionStorage: [], indexedDB: [] }],
+    };
+    for (const returns of ["list", "object"]) {
+      const { done, logs, idle } = await runner.run("api/uses", { url: `${shop.url}/orders`, returns }, { session });
+      assert.deepEqual(done.result, [true, true, "restored"], JSON.stringify(done.error));
+      assert.equal(logs.filter(({ message }) => message === "cleaned up").length, 1);
+      assert.equal(idle.reusable, true, idle.reason);
+    }
+    const { error } = (await runner.run("api/uses", { returns: "nonsense" })).done;
+    assert.equal(error.code, "user-error");
+    assert.match(error.message, /setupContext must return/);
+  });
+});
+
+describe("a project's own Playwright", () => {
+  test("is the one that drives the browser and that the code imports", async (t) => {
+    const root = projectOf(t, {
+      "package.json": "{}",
+      "api/which.ts": 'import { errors } from "playwright";\nimport * as core from "playwright-core";\nexport default async () => [(core as any).isOwn, errors === core.errors]',
+      "node_modules/playwright/package.json": '{ "name": "playwright", "version": "1.64.1", "main": "index.js" }',
+      "node_modules/playwright/index.js": 'module.exports = Object.assign(Object.create(require("playwright-core")), { isOwn: true, errors: require("playwright-core").errors });',
+    });
+    symlinkSync(fileURLToPath(new URL("../node_modules/playwright-core", import.meta.url)), path.join(root, "node_modules/playwright-core"));
+    assert.deepEqual(bundle(root).problems, []);
+    const runner = await RunnerUnderTest.bound(t, root, { processEnv: { KEYWRIGHT_PLAYWRIGHT_ROOT: root } });
+    assert.deepEqual((await runner.run("api/which", {})).done.result, [true, true]);
+  });
+
+  test("that is not there ends the process before hello", async (t) => {
+    await assert.rejects(RunnerUnderTest.bound(t, "/", { processEnv: { KEYWRIGHT_PLAYWRIGHT_ROOT: "/nowhere" } }), /there is no playwright or playwright-core in \/nowhere/);
   });
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn, execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -152,6 +152,7 @@ export class RunnerUnderTest {
   #answer({ attemptId, callId, method, params }) {
     const answers = {
       "kv.get": () => (this.#store.has(params.key) ? { found: true, value: this.#store.get(params.key) } : { found: false }),
+      "file.store": () => ({ id: params.fileName, readUrl: `http://files.invalid/${statSync(params.path).size}` }),
       "kv.set": () => (this.#store.set(params.key, params.value), {}),
     };
     const reply = answers[method]
