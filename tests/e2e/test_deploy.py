@@ -19,19 +19,19 @@ FIXTURES = ROOT / "examples/fixtures"
     ("fixture", "file", "line", "part"),
     [
         ("broken-no-api", "api", None, "no API"),
-        ("broken-no-check", "auth-sessions", None, "check"),
-        ("broken-no-create", "auth-sessions", None, "create"),
-        ("broken-no-language", "", None, "language"),
-        ("broken-py-import", "api/broken.py", 3, "import"),
-        ("broken-py-sync", "api/broken.py", None, "async"),
+        ("broken-no-check", "auth-sessions/check.ts", None, "is missing"),
+        ("broken-no-create", "auth-sessions/create.py", None, "is missing"),
+        ("broken-no-language", "api", None, "language"),
+        ("broken-py-import", "api/broken.py", 3, "no_such_module_anywhere"),
+        ("broken-py-sync", "api/broken.py", 1, "async"),
         ("broken-py-syntax", "api/broken.py", 2, "syntax"),
         ("broken-settings-missing", "Intuned.json", None, "settings"),
-        ("broken-settings-syntax", "Intuned.json", None, "cannot be read"),
-        ("broken-settings-types", "Intuned.json", None, "authSessions.enabled"),
-        ("broken-ts-import", "api/broken.ts", None, ""),
-        ("broken-ts-load", "api/broken.ts", None, ""),
+        ("broken-settings-syntax", "Intuned.json", 4, "cannot be read"),
+        ("broken-settings-types", "Intuned.json", 4, "authSessions.enabled"),
+        ("broken-ts-import", "api/broken.ts", 1, "could not resolve"),
+        ("broken-ts-load", "api/broken.ts", 2, "SyntaxError"),
         ("broken-ts-no-default", "api/broken.ts", None, "default"),
-        ("broken-ts-syntax", "api/broken.ts", None, ""),
+        ("broken-ts-syntax", "api/broken.ts", 3, "unexpected"),
     ],
 )
 def test_a_broken_project_is_refused_with_file_and_line(
@@ -43,9 +43,9 @@ def test_a_broken_project_is_refused_with_file_and_line(
     assert deployment["status"] == "failed"
     problems = deployment["problems"]
     assert problems, deployment
-    assert any(problem["file"].startswith(file) and part.lower() in problem["message"].lower() for problem in problems), problems
-    if line is not None:
-        assert any(problem.get("line") for problem in problems), problems
+    told = [(problem["file"], problem.get("line")) for problem in problems]
+    assert (file, line) in told, problems
+    assert any(part.lower() in problem["message"].lower() for problem in problems), problems
     # Nothing of it can be started.
     refused = server.post(f"/projects/{fixture}/run/start", {"api": "fine", "parameters": {}})
     assert refused.status_code in (400, 404)

@@ -18,6 +18,9 @@ const EXECUTABLES: [(&str, &str); 5] = [
 /// The version of nextest that the tests are run with where none is installed.
 const NEXTEST: &str = "0.9.143";
 
+/// The installer of Python packages, as the runner environments use it.
+const UV: &str = "uv==0.13.9";
+
 /// Installs the Debian packages that are missing.
 pub(crate) fn install_packages() -> anyhow::Result<()> {
     let mut missing: Vec<&str> =
@@ -87,15 +90,27 @@ pub(crate) fn install_nextest() -> anyhow::Result<()> {
     run(program("cargo").args(["install", "--locked", "cargo-nextest", "--version", NEXTEST]))
 }
 
-/// A Python environment with exactly the packages of a requirements file; returns its interpreter.
-pub(crate) fn python_environment(name: &str, requirements: &Path) -> anyhow::Result<PathBuf> {
+/// A Python environment outside the clone with exactly these packages, as `pip install` is told of them; returns its folder.
+pub(crate) fn python_environment(name: &str, packages: &[&str]) -> anyhow::Result<PathBuf> {
     let folder = cache().join("test-envs").join(name);
     let python = folder.join("bin/python");
     if !python.exists() {
         run(program("/usr/bin/python3").args(["-m", "venv"]).arg(&folder))?;
     }
-    run(program(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(requirements))?;
-    Ok(python)
+    run(program(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages))?;
+    Ok(folder)
+}
+
+/// The Python runner's own locked environment, its test tools included; returns its interpreter.
+pub(crate) fn python_runner() -> anyhow::Result<PathBuf> {
+    let uv = python_environment("uv", &[UV])?.join("bin/uv");
+    let folder = root().join("runners/python");
+    run(program(uv)
+        .args(["sync", "--frozen", "--quiet"])
+        .env("UV_PYTHON", "/usr/bin/python3")
+        .env("UV_PYTHON_DOWNLOADS", "never")
+        .current_dir(&folder))?;
+    Ok(folder.join(".venv/bin/python"))
 }
 
 /// `npm ci` in a folder of the repository, when its lock is newer than what is installed.

@@ -4,14 +4,13 @@
 use std::path::Path;
 
 use crate::command::{program, root, run};
-use crate::machine::{Profile, build, install_nextest, install_packages, npm_ci, python_environment, runtime_dir};
+use crate::machine::{Profile, build, install_nextest, install_packages, npm_ci, python_environment, python_runner, runtime_dir};
 
 /// Runs all suites, or only the Rust tests that `filter` selects.
 pub(crate) fn test(filter: &[String]) -> anyhow::Result<()> {
     install_packages()?;
     install_nextest()?;
     npm_ci("runners/node")?;
-    let runner_python = python_environment("runner", &root().join("runners/python/requirements-test.txt"))?;
     let binary = build(Profile::Test)?;
 
     if filter.is_empty() {
@@ -26,15 +25,15 @@ pub(crate) fn test(filter: &[String]) -> anyhow::Result<()> {
 
     run(program("npm").arg("test").current_dir(root().join("examples/site")))?;
     run(program("npm").arg("test").current_dir(root().join("runners/node")))?;
-    run(program(&runner_python).args(["-m", "pytest"]).current_dir(root().join("runners/python")))?;
+    run(program(python_runner()?).args(["-m", "pytest"]).current_dir(root().join("runners/python")))?;
     end_to_end(&binary)
 }
 
 /// The published Python client against the real server, the real site and real browsers.
 fn end_to_end(binary: &Path) -> anyhow::Result<()> {
     let folder = root().join("tests/e2e");
-    let python = python_environment("e2e", &folder.join("requirements.txt"))?;
-    run(program(python)
+    let environment = python_environment("e2e", &["-r", "tests/e2e/requirements.txt"])?;
+    run(program(environment.join("bin/python"))
         .args(["-m", "pytest", "-q"])
         .env("KEYWRIGHT_BINARY", binary)
         .env("KEYWRIGHT_TEST_RUNTIME_DIR", runtime_dir())

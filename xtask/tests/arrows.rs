@@ -1,5 +1,6 @@
 //! The arrows between the crates are those of `docs/ARCHITECTURE.md`, and every source file says what it is for.
 #![expect(clippy::disallowed_methods, reason = "the test asks cargo for the workspace's own metadata")]
+#![expect(clippy::unwrap_used, reason = "a test, its helper functions included")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -17,6 +17,14 @@ pub(crate) fn start(config: &Config) {
     };
 }
 
+/// Has a panic say where it happened and nothing else: its message may quote what was being worked on, secrets included.
+pub(crate) fn hide_panic_messages() {
+    std::panic::set_hook(Box::new(|panic| match panic.location() {
+        Some(at) => tracing::error!("a bug: a task panicked at {}:{}; what it was doing was given up", at.file(), at.line()),
+        None => tracing::error!("a bug: a task panicked; what it was doing was given up"),
+    }));
+}
+
 /// Starts logging for a command that has no configuration: progress and worse, for people.
 pub(crate) fn start_plain() {
     let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_env_filter(EnvFilter::new("info")).with_target(false);

@@ -35,6 +35,7 @@ const MAX_REQUEST_GRACE: Duration = Duration::from_secs(10);
 pub(crate) async fn serve(options: Box<ServeOptions>) -> anyhow::Result<()> {
     let config = Config::load(*options)?;
     crate::logging::start(&config);
+    crate::logging::hide_panic_messages();
     #[cfg(feature = "failpoints")]
     crate::failpoints::arm();
 

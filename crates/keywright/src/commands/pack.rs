@@ -89,8 +89,11 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, name).unwrap();
         };
-        ["Intuned.json", "api/nested/deep.ts", ".env", "node_modules/x/index.js", "api/.env", ".git/config", ".parameters/api/a.json"]
-            .map(write);
+        for name in
+            ["Intuned.json", "api/nested/deep.ts", ".env", "node_modules/x/index.js", "api/.env", ".git/config", ".parameters/api/a.json"]
+        {
+            write(name);
+        }
         let packed = pack(folder.path()).unwrap();
         assert_eq!(packed, pack(folder.path()).unwrap());
         let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(packed.as_slice()));

@@ -160,7 +160,7 @@ CREATE INDEX attempts_pending_trace ON attempts (run_id) WHERE trace = 'pending'
 CREATE TABLE idempotency_keys (
     workspace_id  TEXT NOT NULL REFERENCES workspaces (id),
     key           TEXT NOT NULL,
-    fingerprint   BLOB NOT NULL,
+    fingerprint_sealed BLOB NOT NULL,     -- of the whole request, which may hold a password
     run_id        TEXT NOT NULL,
     operation_id  TEXT,
     created_at    INTEGER NOT NULL,

@@ -13,6 +13,7 @@ use sqlx::SqliteConnection;
 use super::record::run_seal;
 use crate::sqlite::halt::Halt;
 use crate::sqlite::row::Fields;
+use crate::sqlite::sealed::Seal;
 use crate::{Accepted, Idempotency, NewOperation, NewRun, RunRequest, SessionTarget, Vault};
 
 /// Where a request belongs and when it came.
@@ -101,14 +102,15 @@ async fn accept(
 
 async fn find_earlier(tx: &mut SqliteConnection, origin: &Origin, given: &Idempotency) -> Result<Option<Accepted>, Halt> {
     let row =
-        sqlx::query("SELECT key, fingerprint, run_id, operation_id FROM idempotency_keys WHERE workspace_id = $1 AND key = $2")
+        sqlx::query("SELECT key, fingerprint_sealed, run_id, operation_id FROM idempotency_keys WHERE workspace_id = $1 AND key = $2")
             .bind(origin.workspace.as_str())
             .bind(&given.key)
             .fetch_optional(tx)
             .await?;
     let Some(row) = row else { return Ok(None) };
     let fields = Fields::new(&row, "idempotency_keys", "key")?;
-    if fields.get::<Vec<u8>>("fingerprint")? != given.fingerprint {
+    let sealed: Vec<u8> = fields.get("fingerprint_sealed")?;
+    if fingerprint_seal(origin, &given.key).open("fingerprint_sealed", &sealed)?.as_slice() != given.fingerprint {
         return Ok(Some(Accepted::KeyReused));
     }
     Ok(Some(Accepted::Repeated {
@@ -257,16 +259,21 @@ async fn insert_idempotency(
     operation: Option<&OperationId>,
 ) -> Result<(), Halt> {
     sqlx::query(
-        "INSERT INTO idempotency_keys (workspace_id, key, fingerprint, run_id, operation_id, created_at)
+        "INSERT INTO idempotency_keys (workspace_id, key, fingerprint_sealed, run_id, operation_id, created_at)
          VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(origin.workspace.as_str())
     .bind(&idempotency.key)
-    .bind(idempotency.fingerprint.as_slice())
+    .bind(fingerprint_seal(origin, &idempotency.key).bytes("fingerprint_sealed", &idempotency.fingerprint)?)
     .bind(run.as_str())
     .bind(operation.map(OperationId::as_str))
     .bind(origin.now.as_micros())
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// A fingerprint is the hash of a request that may hold a password, so it is not left to be guessed at.
+fn fingerprint_seal<'a>(origin: &'a Origin, key: &'a str) -> Seal<'a> {
+    Seal { vault: &origin.vault, workspace: &origin.workspace, table: "idempotency_keys", row: key }
 }
