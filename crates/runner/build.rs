@@ -6,7 +6,13 @@ use std::path::{Path, PathBuf};
 
 /// What is carried, relative to `runners/`.
 const SOURCES: [&str; 8] = [
-    "node/package.json", "node/package-lock.json", "node/src", "node/shims", "python/pyproject.toml", "python/uv.lock", "python/src",
+    "node/package.json",
+    "node/package-lock.json",
+    "node/src",
+    "node/shims",
+    "python/pyproject.toml",
+    "python/uv.lock",
+    "python/src",
     "shared",
 ];
 

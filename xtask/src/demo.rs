@@ -1,14 +1,19 @@
 //! The main job, end to end, as a person would do it with curl: deploy both examples, log in, validate, lose the login, see
 //! it heal, run an API, and be told where the trace lies.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
+use crate::command::target;
 use crate::machine::{Profile, build, install_packages};
 use crate::server::Server;
 use crate::site::Site;
+
+/// How often the cleaning of traces is asked about, and how many times before it is given up.
+const POLL: Duration = Duration::from_millis(50);
+const MAX_TRACE_POLLS: u32 = 600;
 
 /// Plays the demo; with `keep`, leaves server and site running until they are interrupted.
 pub(crate) fn demo(keep: bool) -> anyhow::Result<()> {
@@ -39,7 +44,10 @@ pub(crate) fn demo(keep: bool) -> anyhow::Result<()> {
     say(&format!("Done in {:.1} s.", started.elapsed().as_secs_f64()));
     if keep {
         println!("The server keeps running; press Ctrl-C to end it. To use it from another terminal:\n");
-        println!("  export KEYWRIGHT_URL={} KEYWRIGHT_WORKSPACE_ID={} KEYWRIGHT_API_KEY={}", server.url, server.workspace_id, server.api_key);
+        println!(
+            "  export KEYWRIGHT_URL={} KEYWRIGHT_WORKSPACE_ID={} KEYWRIGHT_API_KEY={}",
+            server.url, server.workspace_id, server.api_key
+        );
         println!("  {} deploy DIR\n  {}/docs", binary.display(), server.url);
         server.wait_for_end()?;
     } else {
@@ -60,12 +68,14 @@ fn log_in_and_work(server: &Server, site: &Site, project: &str) -> anyhow::Resul
     let started = send(server, "POST", &format!("{base}/auth-sessions/create"), Some(&login))?;
     let operation = text(&started["operationId"]).to_owned();
     let result = follow(server, &format!("{base}/auth-sessions/create/{operation}/result"))?;
+    println!("{result}");
     ensure!(result["status"] == "done", "the login did not succeed: {result}");
 
     say(&format!("{project}: is the login still good?"));
     let started = send(server, "POST", &format!("{base}/auth-sessions/ada/validate/start"), Some(&json!({})))?;
     let operation_of_check = text(&started["operationId"]).to_owned();
-    follow(server, &format!("{base}/auth-sessions/ada/validate/{operation_of_check}/result"))?;
+    let result = follow(server, &format!("{base}/auth-sessions/ada/validate/{operation_of_check}/result"))?;
+    println!("{result}");
 
     say(&format!("{project}: the site forgets every login; the next run finds out, logs in again and works"));
     control(site, "expire")?;
@@ -76,14 +86,31 @@ fn log_in_and_work(server: &Server, site: &Site, project: &str) -> anyhow::Resul
     ensure!(result["status"] == "completed", "the run did not complete: {result}");
     println!("{}", serde_json::to_string_pretty(&result)?);
 
-    let (_, attempts) = server.request("GET", &format!("{base}/run/{run_id}/attempts"), None)?;
-    let attempts = attempts["attempts"].as_array().context("the run has no attempts")?;
-    for attempt in attempts {
+    let attempts = finished_attempts(server, &format!("{base}/run/{run_id}/attempts"))?;
+    for attempt in &attempts {
         println!("  attempt {} ({}): {}", attempt["number"], text(&attempt["stage"]), text(&attempt["status"]));
     }
     let last = attempts.last().context("the run has no attempts")?;
-    println!("  its trace: {}", server.address(&format!("{base}/run/{run_id}/attempts/{}/trace", last["number"])));
+    let trace = target().join(format!("demo-{project}-trace.zip"));
+    server.download(&format!("{base}/run/{run_id}/attempts/{}/trace", last["number"]), &trace)?;
+    println!(
+        "  the trace of the last attempt lies in {}; any Playwright opens it: npx playwright show-trace FILE",
+        trace.display()
+    );
     Ok(())
+}
+
+/// The attempts of a run once their traces are cleaned and stored, which happens off the answer's path.
+fn finished_attempts(server: &Server, path: &str) -> anyhow::Result<Vec<Value>> {
+    for _ in 0..MAX_TRACE_POLLS {
+        let (_, answer) = server.request("GET", path, None)?;
+        let attempts = answer["attempts"].as_array().context("the run has no attempts")?;
+        if attempts.iter().all(|attempt| attempt["trace"]["status"] != "pending") {
+            return Ok(attempts.clone());
+        }
+        std::thread::sleep(POLL);
+    }
+    bail!("the traces of {path} are still being cleaned")
 }
 
 /// Sends a request the way curl shows it.
@@ -108,7 +135,6 @@ fn follow(server: &Server, path: &str) -> anyhow::Result<Value> {
             status.clone_into(&mut shown);
         }
     })?;
-    println!("{answer}");
     Ok(answer)
 }
 

@@ -40,10 +40,16 @@ impl Server {
         let stdout = child.stdout.take().context("keywright has no stdout")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        let ready: Value = serde_json::from_str(&line)
-            .with_context(|| format!("the server did not start; its log is {}", log.display()))?;
+        let ready: Value =
+            serde_json::from_str(&line).with_context(|| format!("the server did not start; its log is {}", log.display()))?;
         let text = |name: &str| ready[name].as_str().map(str::to_owned).with_context(|| format!("no `{name}` in {line}"));
-        Ok(Self { url: text("url")?, workspace_id: text("workspaceId")?, api_key: text("apiKey")?, child, binary: binary.to_owned() })
+        Ok(Self {
+            url: text("url")?,
+            workspace_id: text("workspaceId")?,
+            api_key: text("apiKey")?,
+            child,
+            binary: binary.to_owned(),
+        })
     }
 
     /// Deploys a project's folder with the CLI.
@@ -75,6 +81,21 @@ impl Server {
         let (body, status) = printed.rsplit_once('\n').context("curl printed no status")?;
         let body = if body.is_empty() { Value::Null } else { serde_json::from_str(body).with_context(|| body.to_owned())? };
         Ok((status.parse()?, body))
+    }
+
+    /// Saves what a GET answers with in a file.
+    pub(crate) fn download(&self, path: &str, file: &Path) -> anyhow::Result<()> {
+        let mut command = program("curl");
+        command.args([
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--max-time",
+            "30",
+            "--header",
+            &format!("x-api-key: {}", self.api_key),
+        ]);
+        output(command.arg("--output").arg(file).arg(self.address(path))).map(drop)
     }
 
     /// Asks for a result until its status is none of `unfinished`.

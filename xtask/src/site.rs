@@ -17,7 +17,7 @@ impl Site {
     /// Starts it on a free port.
     pub(crate) fn start() -> anyhow::Result<Self> {
         let mut child = program("node")
-            .args(["examples/site/server.mjs"])
+            .args(["examples/site/server.mjs", "--port", "0"])
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot start the example site")?;

@@ -14,7 +14,8 @@ pub(crate) fn test(filter: &[String]) -> anyhow::Result<()> {
     let binary = build(Profile::Test)?;
 
     if filter.is_empty() {
-        let clippy = ["clippy", "--locked", "--workspace", "--all-targets", "--features", "keywright/failpoints", "--", "-D", "warnings"];
+        let clippy =
+            ["clippy", "--locked", "--workspace", "--all-targets", "--features", "keywright/failpoints", "--", "-D", "warnings"];
         run(program("cargo").args(clippy))?;
     }
     let nextest = ["nextest", "run", "--locked", "--workspace", "--features", "keywright/failpoints"];

@@ -18,7 +18,12 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     (
         "keywright",
         &[
-            "keywright-api", "keywright-client", "keywright-domain", "keywright-engine", "keywright-runner", "keywright-store",
+            "keywright-api",
+            "keywright-client",
+            "keywright-domain",
+            "keywright-engine",
+            "keywright-runner",
+            "keywright-store",
             "keywright-wire",
         ],
     ),

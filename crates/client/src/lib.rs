@@ -41,10 +41,12 @@ impl Client {
     /// When the address or the key cannot be one.
     pub fn new(url: &str, workspace_id: &str, api_key: &str) -> Result<Self, ClientError> {
         let mut base = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or(ClientError::BadUrl)?;
-        base.path_segments_mut()
-            .map_err(|()| ClientError::BadUrl)?
-            .pop_if_empty()
-            .extend(["api", "v1", "workspace", workspace_id]);
+        base.path_segments_mut().map_err(|()| ClientError::BadUrl)?.pop_if_empty().extend([
+            "api",
+            "v1",
+            "workspace",
+            workspace_id,
+        ]);
         let mut api_key = HeaderValue::from_str(api_key).map_err(|_| ClientError::BadKey)?;
         api_key.set_sensitive(true);
         let http = reqwest::Client::builder()

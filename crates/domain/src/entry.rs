@@ -37,7 +37,9 @@ impl ProjectName {
         }
         let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
         if !starts_well || !text.chars().all(is_name_char) {
-            return Err(InvalidName::Pattern("may hold only letters, digits, '-', '_' and '.', and starts with a letter or digit"));
+            return Err(InvalidName::Pattern(
+                "may hold only letters, digits, '-', '_' and '.', and starts with a letter or digit",
+            ));
         }
         Ok(Self(text.to_owned()))
     }
@@ -124,8 +126,17 @@ mod tests {
     #[test]
     fn api_names_are_paths_below_api() {
         for (text, ok) in [
-            ("orders", true), ("orders/details", true), ("02-wait_strategies", true), ("", false), ("/abs", false),
-            ("a//b", false), ("../x", false), ("a/../b", false), ("a/.hidden", false), ("a b", false), ("a\\b", false),
+            ("orders", true),
+            ("orders/details", true),
+            ("02-wait_strategies", true),
+            ("", false),
+            ("/abs", false),
+            ("a//b", false),
+            ("../x", false),
+            ("a/../b", false),
+            ("a/.hidden", false),
+            ("a b", false),
+            ("a\\b", false),
         ] {
             assert_eq!(ApiName::parse(text).is_ok(), ok, "{text}");
         }

@@ -276,7 +276,9 @@ fn begin(plan: &RunPlan, standing: SessionStanding) -> Transition {
     }
     match (plan.kind, standing) {
         (_, SessionStanding::Missing) => session_gone(),
-        (RunKind::Create | RunKind::Update, SessionStanding::WithState | SessionStanding::WithoutState) => entering(Stage::Create),
+        (RunKind::Create | RunKind::Update, SessionStanding::WithState | SessionStanding::WithoutState) => {
+            entering(Stage::Create)
+        }
         (RunKind::Api | RunKind::Validate, SessionStanding::WithState) => entering(Stage::Check),
         (RunKind::Api | RunKind::Validate, SessionStanding::WithoutState) if plan.may_recreate => entering(Stage::Create),
         (RunKind::Api | RunKind::Validate, SessionStanding::WithoutState) => login_failed(
@@ -297,9 +299,10 @@ fn ended(plan: &RunPlan, progress: Progress, end: &AttemptEnd) -> Result<Transit
         (_, AttemptEnd::Failed(failure)) => Ok(failed_once(plan, progress, failure)),
         (Stage::Check, AttemptEnd::CheckPassed) => Ok(logged_in(plan, Effect::MarkReady)),
         (Stage::PostCheck, AttemptEnd::CheckPassed) => Ok(logged_in(plan, Effect::AdoptCandidate)),
-        (Stage::Create, AttemptEnd::Captured { .. }) => {
-            Ok(Transition { state: RunState::Started(Progress::entering(Stage::PostCheck)), effects: vec![Effect::KeepCandidate] })
-        }
+        (Stage::Create, AttemptEnd::Captured { .. }) => Ok(Transition {
+            state: RunState::Started(Progress::entering(Stage::PostCheck)),
+            effects: vec![Effect::KeepCandidate],
+        }),
         (Stage::Api, AttemptEnd::Returned { .. }) => {
             Ok(Transition { state: RunState::Completed, effects: vec![Effect::KeepResult] })
         }

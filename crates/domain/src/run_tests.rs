@@ -62,9 +62,23 @@ fn each_stage_ends_with_its_own_code() {
     let throw = || failure(ScriptExecutionException);
     for (kind, recreate, standing, ends, code, count) in [
         (RunKind::Create, false, SessionStanding::WithoutState, vec![throw(), throw()], RunCode::CreateAttemptsFailed, 2),
-        (RunKind::Create, false, SessionStanding::WithState, vec![captured(), check(), check()], RunCode::PostCreateCheckAttemptsFailed, 2),
+        (
+            RunKind::Create,
+            false,
+            SessionStanding::WithState,
+            vec![captured(), check(), check()],
+            RunCode::PostCreateCheckAttemptsFailed,
+            2,
+        ),
         (RunKind::Validate, false, SessionStanding::WithState, vec![check(), check()], RunCode::CheckAttemptsFailed, 2),
-        (RunKind::Validate, true, SessionStanding::WithState, vec![check(), check(), throw(), throw()], RunCode::CreateAttemptsFailed, 2),
+        (
+            RunKind::Validate,
+            true,
+            SessionStanding::WithState,
+            vec![check(), check(), throw(), throw()],
+            RunCode::CreateAttemptsFailed,
+            2,
+        ),
     ] {
         let (state, _) = play(&plan(kind, 2, 2, 2, recreate), standing, &ends);
         let RunState::Failed(failure) = state else { panic!("{kind:?} should have failed, is {state:?}") };
@@ -84,7 +98,8 @@ fn a_run_whose_login_cannot_be_had_is_canceled_and_its_code_never_started() {
 
 #[test]
 fn a_failed_update_leaves_the_session_as_it_was() {
-    let (state, effects) = play(&plan(RunKind::Update, 1, 1, 1, false), SessionStanding::WithState, &[failure(AttemptCode::ScriptTimeout)]);
+    let (state, effects) =
+        play(&plan(RunKind::Update, 1, 1, 1, false), SessionStanding::WithState, &[failure(AttemptCode::ScriptTimeout)]);
     assert!(matches!(state, RunState::Failed(_)));
     assert_eq!(effects, [Effect::MarkExpiredIfNew]);
 }

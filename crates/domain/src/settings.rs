@@ -236,7 +236,8 @@ mod tests {
             "projectName": "shop", "authSessions": {"enabled": true, "type": "API"},
             "replication": {"maxConcurrentRequests": 2}, "url": "http://x//y", }"#;
         let yaml = b"projectName: shop\nauthSessions: {enabled: true, type: API}\nreplication: {maxConcurrentRequests: 2}\n";
-        let toml = b"projectName = \"shop\"\n[authSessions]\nenabled = true\ntype = \"API\"\n[replication]\nmaxConcurrentRequests = 2\n";
+        let toml =
+            b"projectName = \"shop\"\n[authSessions]\nenabled = true\ntype = \"API\"\n[replication]\nmaxConcurrentRequests = 2\n";
         let expected = Settings::parse("Intuned.json", json).unwrap();
         assert!(expected.is_auth_enabled && expected.is_api_access_enabled);
         assert_eq!(expected.max_concurrent, 2);

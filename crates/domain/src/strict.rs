@@ -32,9 +32,7 @@ pub enum StrictJsonError {
 /// See [`StrictJsonError`].
 pub fn parse_strict_json(bytes: &[u8]) -> Result<Value, StrictJsonError> {
     measure(bytes)?;
-    serde_json::from_slice::<StrictValue>(bytes)
-        .map(|value| value.0)
-        .map_err(|error| StrictJsonError::Syntax(error.to_string()))
+    serde_json::from_slice::<StrictValue>(bytes).map(|value| value.0).map_err(|error| StrictJsonError::Syntax(error.to_string()))
 }
 
 /// Counts brackets and commas outside strings before any parser may recurse into them.
@@ -154,7 +152,14 @@ mod tests {
         let deep = "[".repeat(10_000);
         let commas = format!("[{}0]", "0,".repeat(MAX_JSON_NODES + 1));
         for text in [
-            r#"{"a":1,"a":2}"#, r#"{"a":NaN}"#, r#"{"a":1e400}"#, r#"{"a":"\ud800"}"#, r#"{"a":1} x"#, "", deep.as_str(), commas.as_str(),
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":NaN}"#,
+            r#"{"a":1e400}"#,
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":1} x"#,
+            "",
+            deep.as_str(),
+            commas.as_str(),
         ] {
             assert!(parse_strict_json(text.as_bytes()).is_err(), "{}", &text[..text.len().min(40)]);
         }

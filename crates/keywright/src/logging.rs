@@ -9,7 +9,10 @@ use crate::config::{Config, LogFormat};
 
 /// Starts logging for the rest of the process. A second call is ignored.
 pub(crate) fn start(config: &Config) {
-    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_env_filter(EnvFilter::new(&config.log_filter));
+    let builder = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(EnvFilter::new(&config.log_filter));
     // `try_init` fails only when logging was started before, which is then good enough.
     let _already_started = match config.log_format {
         LogFormat::Text => builder.with_target(false).finish().try_init(),
@@ -27,7 +30,11 @@ pub(crate) fn hide_panic_messages() {
 
 /// Starts logging for a command that has no configuration: progress and worse, for people.
 pub(crate) fn start_plain() {
-    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_env_filter(EnvFilter::new("info")).with_target(false);
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(EnvFilter::new("info"))
+        .with_target(false);
     // `try_init` fails only when logging was started before, which is then good enough.
     let _already_started = subscriber.finish().try_init();
 }

@@ -16,9 +16,7 @@ use keywright_domain::{KeyId, WorkspaceId};
 use keywright_engine::{Engine, EngineParts};
 use keywright_runner::{BrowserConfig, Builder, BuilderConfig, Pool, PoolConfig, RuntimePaths, SandboxPolicy};
 use keywright_store::sqlite::SqliteStore;
-use keywright_store::{
-    Blobs, Bootstrap, Clock, Entropy, FileLinks, MasterKey, NewKey, Store, SystemClock, SystemEntropy, Vault,
-};
+use keywright_store::{Blobs, Bootstrap, Clock, Entropy, FileLinks, MasterKey, NewKey, Store, SystemClock, SystemEntropy, Vault};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
@@ -110,7 +108,8 @@ pub(crate) async fn serve(options: Box<ServeOptions>) -> anyhow::Result<()> {
 
 async fn start_runners(config: &Config) -> anyhow::Result<(Pool, Builder)> {
     let installer = crate::config::installer();
-    let runtime = RuntimePaths::ensure(&config.runtime_dir, &installer).await.context("the runner environments cannot be installed")?;
+    let runtime =
+        RuntimePaths::ensure(&config.runtime_dir, &installer).await.context("the runner environments cannot be installed")?;
     let deployments = config.data_dir.join("deployments");
     let builder = Builder::open(BuilderConfig {
         runtime: runtime.clone(),

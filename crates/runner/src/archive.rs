@@ -101,7 +101,9 @@ impl Unpacking<'_> {
             let mut entry = entry.map_err(|error| unreadable(&error))?;
             count += 1;
             if count > MAX_ENTRIES {
-                return Err(archive_problem(format!("has more than {MAX_ENTRIES} entries; leave out what is installed or built")));
+                return Err(archive_problem(format!(
+                    "has more than {MAX_ENTRIES} entries; leave out what is installed or built"
+                )));
             }
             match entry.header().entry_type() {
                 EntryType::XGlobalHeader => drop(extension(&mut entry)?),
@@ -148,7 +150,9 @@ impl Unpacking<'_> {
             // Before there was a type for folders, a slash made one.
             EntryType::Regular if ends_in_slash => true,
             EntryType::Regular | EntryType::Continuous if !ends_in_slash => false,
-            EntryType::Symlink | EntryType::Link => return Err(refused("is a link; put the file itself into the archive".to_owned())),
+            EntryType::Symlink | EntryType::Link => {
+                return Err(refused("is a link; put the file itself into the archive".to_owned()));
+            }
             _ => return Err(refused("is neither a regular file nor a folder".to_owned())),
         };
         let size_bytes = header.entry_size().map_err(|_| refused("has an unreadable size".to_owned()))?;
@@ -183,7 +187,8 @@ impl Unpacking<'_> {
                     self.spellings.insert(folded(part), Node { path: part.to_owned(), is_folder });
                 }
                 Some(node) if node.path != part => {
-                    let message = format!("is the same name as {:?} where case or composition of letters does not count", node.path);
+                    let message =
+                        format!("is the same name as {:?} where case or composition of letters does not count", node.path);
                     return Err(problem(path, message));
                 }
                 Some(node) if node.is_folder && is_folder => {}
@@ -215,7 +220,11 @@ fn checked(raw: &[u8]) -> Result<(String, bool), UnpackError> {
     let ends_in_slash = inner.ends_with('/') || inner == "." || inner.is_empty();
     let inner = inner.strip_suffix('/').unwrap_or(inner);
     if inner.is_empty() || inner == "." {
-        return if path.is_empty() { Err(archive_problem("has an entry without a name".to_owned())) } else { Ok((String::new(), true)) };
+        return if path.is_empty() {
+            Err(archive_problem("has an entry without a name".to_owned()))
+        } else {
+            Ok((String::new(), true))
+        };
     }
     if inner.as_bytes().get(1) == Some(&b':') && inner.as_bytes()[0].is_ascii_alphabetic() {
         return refused("begins with a drive letter");

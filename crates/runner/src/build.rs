@@ -215,7 +215,13 @@ impl Builder {
 }
 
 impl Inner {
-    async fn build(&self, workshop: &Workshop<'_>, folder: &Path, archive: Bytes, relax_python: bool) -> Result<Built, BuildFailure> {
+    async fn build(
+        &self,
+        workshop: &Workshop<'_>,
+        folder: &Path,
+        archive: Bytes,
+        relax_python: bool,
+    ) -> Result<Built, BuildFailure> {
         let target = folder.to_owned();
         let project = blocking(move || {
             remove(&target).map_err(disk("remove an earlier build"))?;

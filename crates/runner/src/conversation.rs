@@ -205,9 +205,7 @@ mod tests {
         for name in ["running", "payloads", "payloads"] {
             conversation.hear(message(name)).unwrap();
         }
-        assert!(
-            matches!(conversation.hear(message("done")), Ok(Heard::Outcome(Outcome::Returned(_, all))) if all.len() == 2)
-        );
+        assert!(matches!(conversation.hear(message("done")), Ok(Heard::Outcome(Outcome::Returned(_, all))) if all.len() == 2));
 
         let many = vec![r#"{"api":"a","parameters":{}}"#; 60_000].join(",");
         let many = format!(r#"{{"type":"payloads","attemptId":"r.1","items":[{many}]}}"#);

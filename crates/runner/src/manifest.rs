@@ -151,7 +151,9 @@ mod tests {
         assert!(matches!(Manifest::read(folder.path()), Err(ManifestError::Read { .. })));
         std::fs::create_dir(folder.path().join(OWN_FOLDER)).unwrap();
         for content in [
-            "", "{}", r#"{"language":"cobol","python":null,"playwrightRoot":null}"#,
+            "",
+            "{}",
+            r#"{"language":"cobol","python":null,"playwrightRoot":null}"#,
             r#"{"language":"python","python":"/usr/bin/python3","playwrightRoot":null}"#,
             r#"{"language":"python","python":"../python","playwrightRoot":null}"#,
         ] {

@@ -148,7 +148,8 @@ impl Masker {
             Value::Object(members) => {
                 let needs_new_names = members.keys().any(|name| matches!(self.mask(name), Cow::Owned(_)));
                 if needs_new_names {
-                    *members = std::mem::take(members).into_iter().map(|(name, inner)| (self.mask(&name).into_owned(), inner)).collect();
+                    *members =
+                        std::mem::take(members).into_iter().map(|(name, inner)| (self.mask(&name).into_owned(), inner)).collect();
                 }
                 members.values_mut().for_each(|inner| self.mask_json(inner));
             }

@@ -53,7 +53,13 @@ pub(crate) enum ToolError {
 
 /// Runs a program and waits for its end, however it ends. `name` is what it is called in errors; `folder` marks its
 /// environment: whatever bears the same mark is ended with it, so no two runs at one time may share a folder.
-pub(crate) async fn run(spawner: &Spawner, launch: Launch, name: &Path, folder: &Path, limit: Duration) -> Result<Finished, ToolError> {
+pub(crate) async fn run(
+    spawner: &Spawner,
+    launch: Launch,
+    name: &Path,
+    folder: &Path,
+    limit: Duration,
+) -> Result<Finished, ToolError> {
     let mut process = spawner
         .spawn(launch.var(tree::SLOT_VARIABLE, folder))
         .await
@@ -148,7 +154,10 @@ mod tests {
     #[tokio::test]
     async fn an_answer_is_its_beginning_and_a_reason_its_end() {
         let finished = shell("printf answer; printf reason >&2; exit 3", Duration::from_secs(60)).await.unwrap();
-        assert_eq!((finished.exit, finished.stdout.as_slice(), finished.stderr.as_str()), (Exit::Code(3), &b"answer"[..], "reason"));
+        assert_eq!(
+            (finished.exit, finished.stdout.as_slice(), finished.stderr.as_str()),
+            (Exit::Code(3), &b"answer"[..], "reason")
+        );
         let error = finished.successful(Path::new("script")).unwrap_err();
         assert_eq!(error.to_string(), "run script: it exited with code 3: reason");
     }
@@ -167,7 +176,8 @@ mod tests {
         let error = shell(&script, Duration::from_millis(300)).await.unwrap_err();
         assert!(matches!(error, ToolError::TimedOut { .. }));
         let alive = tree::processes().iter().any(|entry| {
-            std::fs::read(format!("/proc/{}/cmdline", entry.pid)).is_ok_and(|line| line.windows(marker.len()).any(|part| part == marker.as_bytes()))
+            std::fs::read(format!("/proc/{}/cmdline", entry.pid))
+                .is_ok_and(|line| line.windows(marker.len()).any(|part| part == marker.as_bytes()))
         });
         assert!(!alive);
     }

@@ -185,7 +185,9 @@ fn for_lines(
 ) -> Result<(), TraceDropped> {
     for index in 0..raw.len() {
         let entry = raw.by_index(index).map_err(|error| malformed(&error))?;
-        let Some(kind) = kind_of(entry.name()).filter(|kind| matches!(kind, EntryKind::Actions | EntryKind::Network)) else { continue };
+        let Some(kind) = kind_of(entry.name()).filter(|kind| matches!(kind, EntryKind::Actions | EntryKind::Network)) else {
+            continue;
+        };
         each_line(entry, budget, |line| visit(kind, parse_line(line)?))?;
     }
     Ok(())
@@ -296,7 +298,8 @@ fn verify(cleaned: &[u8], masker: &Masker) -> Result<(), TraceDropped> {
 
 /// What an entry is; nothing for names that Playwright does not use, which are left out.
 fn kind_of(name: &str) -> Option<EntryKind> {
-    let is_plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.@".contains(c)) && part != "..";
+    let is_plain =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.@".contains(c)) && part != "..";
     match name.split_once('/') {
         None if !is_plain(name) => None,
         None => match name.rsplit_once('.')?.1 {
@@ -317,7 +320,9 @@ fn kind_of(name: &str) -> Option<EntryKind> {
 /// names of another shape.
 fn is_style(name: &str) -> bool {
     let Some((hash, extension)) = name.split_once('.') else { return false };
-    hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) && ["css", "woff", "woff2", "ttf", "otf"].contains(&extension)
+    hash.len() == 40
+        && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && ["css", "woff", "woff2", "ttf", "otf"].contains(&extension)
 }
 
 fn malformed(error: &ZipError) -> TraceDropped {

@@ -57,7 +57,8 @@ fn project_name(folder: &Path) -> anyhow::Result<String> {
     let path = folder.join(file_name);
     let content = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let settings = Settings::parse(file_name, &content).with_context(|| format!("{} is not valid", path.display()))?;
-    let name = settings.project_name.with_context(|| format!("{} has no projectName; give a name with --name", path.display()))?;
+    let name =
+        settings.project_name.with_context(|| format!("{} has no projectName; give a name with --name", path.display()))?;
     Ok(name.as_str().to_owned())
 }
 

@@ -42,7 +42,10 @@ pub(crate) fn pack(folder: &Path) -> anyhow::Result<Vec<u8>> {
         let content = fs::read(folder.join(name)).with_context(|| format!("cannot read {}", name.display()))?;
         total_bytes += content.len() as u64;
         if total_bytes > MAX_BYTES {
-            bail!("{} holds more than {MAX_BYTES} bytes; is something in it that does not belong to the project?", folder.display());
+            bail!(
+                "{} holds more than {MAX_BYTES} bytes; is something in it that does not belong to the project?",
+                folder.display()
+            );
         }
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
@@ -70,7 +73,10 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Resu
             bail!("{} is neither a file nor a folder; links cannot be deployed", path.display());
         }
         if files.len() > MAX_FILES {
-            bail!("{} holds more than {MAX_FILES} files; is something in it that does not belong to the project?", root.display());
+            bail!(
+                "{} holds more than {MAX_FILES} files; is something in it that does not belong to the project?",
+                root.display()
+            );
         }
     }
     Ok(())
@@ -89,9 +95,15 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, name).unwrap();
         };
-        for name in
-            ["Intuned.json", "api/nested/deep.ts", ".env", "node_modules/x/index.js", "api/.env", ".git/config", ".parameters/api/a.json"]
-        {
+        for name in [
+            "Intuned.json",
+            "api/nested/deep.ts",
+            ".env",
+            "node_modules/x/index.js",
+            "api/.env",
+            ".git/config",
+            ".parameters/api/a.json",
+        ] {
             write(name);
         }
         let packed = pack(folder.path()).unwrap();

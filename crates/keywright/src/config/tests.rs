@@ -34,7 +34,8 @@ fn bad_values_are_refused_with_their_option_named() {
 fn a_flag_beats_the_file_and_the_file_beats_the_default() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keywright.toml");
-    std::fs::write(&path, "data-dir = \"/from-file\"\nconcurrency = 7\nbrowser-arg = [\"--lang=de\"]\nlog-format = \"json\"\n").unwrap();
+    std::fs::write(&path, "data-dir = \"/from-file\"\nconcurrency = 7\nbrowser-arg = [\"--lang=de\"]\nlog-format = \"json\"\n")
+        .unwrap();
     let flags = ServeOptions { config: Some(path), concurrency: Some(3), ..ServeOptions::default() };
     let config = Config::load(flags).unwrap();
     assert_eq!(config.data_dir, PathBuf::from("/from-file"));

@@ -30,7 +30,9 @@ impl Entries {
         for file in &files {
             let name = file.strip_prefix("api/").and_then(without_extension).unwrap_or_default();
             match ApiName::parse(name) {
-                Ok(api) if apis.contains(&api) => problems.push(problem(file, "another file has the same name, with another extension")),
+                Ok(api) if apis.contains(&api) => {
+                    problems.push(problem(file, "another file has the same name, with another extension"))
+                }
                 Ok(api) => apis.push(api),
                 Err(error) => problems.push(problem(file, &format!("the name of an API {error}"))),
             }
@@ -125,7 +127,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_called_is_a_problem_with_its_file() {
-        let folder = project(&["api/a b.ts", "api/twice.ts", "api/twice.js", "auth-sessions/create.ts", "auth-sessions/deep/check.ts"]);
+        let folder =
+            project(&["api/a b.ts", "api/twice.ts", "api/twice.js", "auth-sessions/create.ts", "auth-sessions/deep/check.ts"]);
         let found = Entries::find(folder.path(), Language::Node, true).unwrap();
         let files: Vec<&str> = found.problems.iter().map(|problem| problem.file.as_str()).collect();
         assert_eq!(files, ["api/a b.ts", "api/twice.ts", "auth-sessions/check.ts"]);

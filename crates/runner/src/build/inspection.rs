@@ -53,13 +53,16 @@ enum Broken {
 
 /// Loads the project; its warnings.
 pub(super) async fn inspect(
-    workshop: &Workshop<'_>, folder: &Path, project: &Project, manifest: &Manifest,
+    workshop: &Workshop<'_>,
+    folder: &Path,
+    project: &Project,
+    manifest: &Manifest,
 ) -> Result<Vec<Problem>, BuildFailure> {
     let slot = workshop.slot();
     let listener = slot.listen(SOCKET, workshop.sandbox()).map_err(disk("make a socket for the check"))?;
     let own = (manifest.python.is_some() || manifest.playwright_root.is_some()).then_some((folder, manifest));
-    let Environment { launch, mut readable } = runner(workshop.runtime(), manifest.language, own, slot.path(), SOCKET)
-        .map_err(disk("find the runner's environment"))?;
+    let Environment { launch, mut readable } =
+        runner(workshop.runtime(), manifest.language, own, slot.path(), SOCKET).map_err(disk("find the runner's environment"))?;
     readable.push(folder.to_owned());
     let reach = Reach { writable: &[slot.path().to_owned()], readable: &readable };
     let mut process = workshop.spawner().spawn(workshop.sandbox().wrap(launch, reach)).await.map_err(disk("start a runner"))?;
@@ -77,7 +80,8 @@ pub(super) async fn inspect(
         Ok(inspected) => Err(BuildFailure::Refused(inspected.problems)),
         Err(Broken::InImport(why)) => Err(problem(format!("importing the project's code {why}\n{complaints}")).into()),
         Err(Broken::BeforeHello(why)) if own.is_some() => {
-            Err(problem(format!("the runner does not start with the packages that the project brings: it {why}\n{complaints}")).into())
+            Err(problem(format!("the runner does not start with the packages that the project brings: it {why}\n{complaints}"))
+                .into())
         }
         Err(Broken::BeforeHello(why)) => Err(BuildFault::Runner(format!("{why}\n{complaints}")).into()),
     }

@@ -42,13 +42,18 @@ struct Plan {
 }
 
 /// Installs what a project needs beyond the base environment.
-pub(super) async fn install(workshop: &Workshop<'_>, folder: &Path, warnings: &mut Vec<Problem>) -> Result<Manifest, BuildFailure> {
+pub(super) async fn install(
+    workshop: &Workshop<'_>,
+    folder: &Path,
+    warnings: &mut Vec<Problem>,
+) -> Result<Manifest, BuildFailure> {
     let shared = Manifest { language: Language::Node, python: None, playwright_root: None };
     let project = folder.to_owned();
     let Some(plan) = blocking(move || Plan::read(&project)).await? else { return Ok(shared) };
     let package_problem = |message: String| Problem { file: "package.json".to_owned(), line: None, message };
     if !plan.left_out.is_empty() {
-        warnings.push(package_problem(format!("not installed, because Keywright serves them itself: {}", plan.left_out.join(", "))));
+        warnings
+            .push(package_problem(format!("not installed, because Keywright serves them itself: {}", plan.left_out.join(", "))));
     }
     let base = base_playwright(workshop)?;
     if !plan.needs_installation(&base) {
@@ -123,8 +128,8 @@ pub(super) async fn bundle(workshop: &Workshop<'_>, folder: &Path) -> Result<(),
     let launch = workshop.tool(&node, workshop.path()).arg(workshop.runtime().node_bundler()).arg(folder);
     let finished = workshop.run(launch, "the bundler", &[own], &[folder.to_owned()]).await?;
     let answer = finished.successful(Path::new("the bundler"))?;
-    let bundled: Bundled = serde_json::from_slice(&answer)
-        .map_err(|error| BuildFault::Tool(format!("understand the bundler: {error}")))?;
+    let bundled: Bundled =
+        serde_json::from_slice(&answer).map_err(|error| BuildFault::Tool(format!("understand the bundler: {error}")))?;
     if bundled.problems.is_empty() { Ok(()) } else { Err(BuildFailure::Refused(bundled.problems)) }
 }
 
@@ -179,7 +184,10 @@ fn prune(package: &mut Value) -> Vec<String> {
 fn prune_lock(lock: &mut Value) -> Result<(), String> {
     let version = lock["lockfileVersion"].as_u64();
     let Some(packages) = lock.get_mut("packages").and_then(Value::as_object_mut) else {
-        return Err(format!("is of version {}, which cannot be read; run `npm install` with npm 7 or newer once", version.unwrap_or(1)));
+        return Err(format!(
+            "is of version {}, which cannot be read; run `npm install` with npm 7 or newer once",
+            version.unwrap_or(1)
+        ));
     };
     packages.retain(|path, _| {
         !SERVED.iter().any(|name| {
@@ -277,7 +285,8 @@ mod tests {
     #[test]
     fn served_packages_leave_the_package_file_and_the_lock() {
         let folder = tempfile::tempdir().unwrap();
-        let package = json!({"dependencies": {"@intuned/runtime": "1.3.38", "zod": "3.0.0"}, "devDependencies": {"@intuned/browser": "1"}});
+        let package =
+            json!({"dependencies": {"@intuned/runtime": "1.3.38", "zod": "3.0.0"}, "devDependencies": {"@intuned/browser": "1"}});
         let lock = json!({"lockfileVersion": 3, "packages": {
             "": {"dependencies": {"@intuned/runtime": "1.3.38", "zod": "3.0.0"}},
             "node_modules/@intuned/runtime": {"version": "1.3.38"}, "node_modules/@intuned/runtime/node_modules/ws": {"version": "8.0.0"},
@@ -296,12 +305,20 @@ mod tests {
     fn the_base_environment_serves_whoever_asks_for_no_other_version() {
         let plan = |package: Value, lock: Option<&str>| Plan {
             package,
-            lock: lock.map(|version| ("package-lock.json", json!({"packages": {"node_modules/playwright": {"version": version}}}))),
+            lock: lock
+                .map(|version| ("package-lock.json", json!({"packages": {"node_modules/playwright": {"version": version}}}))),
             left_out: Vec::new(),
         };
         for (range, lock, needs) in [
-            ("1.64.1", None, false), ("~1.64.0", None, false), ("^1.55.0", None, false), ("~1.61.1", None, true), ("1.64.0", None, true),
-            (">=1.55", None, true), ("^1.55.0", Some("1.55.2"), true), ("^1.55.0", Some("1.64.1"), false), ("^2.0.0", None, true),
+            ("1.64.1", None, false),
+            ("~1.64.0", None, false),
+            ("^1.55.0", None, false),
+            ("~1.61.1", None, true),
+            ("1.64.0", None, true),
+            (">=1.55", None, true),
+            ("^1.55.0", Some("1.55.2"), true),
+            ("^1.55.0", Some("1.64.1"), false),
+            ("^2.0.0", None, true),
         ] {
             let package = json!({"dependencies": {"playwright": range}});
             assert_eq!(plan(package, lock).needs_installation("1.64.1"), needs, "{range} {lock:?}");

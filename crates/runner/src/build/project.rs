@@ -85,7 +85,9 @@ fn language(folder: &Path) -> Result<Result<Language, Problem>, BuildFailure> {
         (true, false) => Ok(Language::Node),
         (false, true) => Ok(Language::Python),
         (true, true) => problem("api", "the project is in two languages; api/ and auth-sessions/ must be TypeScript or Python"),
-        (false, false) => problem("api", "the project has no language: there is no package.json, no pyproject.toml and no code in api/"),
+        (false, false) => {
+            problem("api", "the project has no language: there is no package.json, no pyproject.toml and no code in api/")
+        }
     })
 }
 
@@ -132,7 +134,9 @@ mod tests {
     #[test]
     fn the_line_is_taken_from_the_words_of_a_parser() {
         for (words, line) in [
-            ("expected `,` at line 4 column 3", Some(4)), ("TOML parse error at line 12, column 1", Some(12)), (" --> 7:3\n  |", Some(7)),
+            ("expected `,` at line 4 column 3", Some(4)),
+            ("TOML parse error at line 12, column 1", Some(12)),
+            (" --> 7:3\n  |", Some(7)),
             ("no idea", None),
         ] {
             assert_eq!(line_in_words(words), line, "{words}");

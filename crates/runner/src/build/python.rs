@@ -73,7 +73,10 @@ struct Installed {
 
 /// Installs what a project needs beyond the base environment.
 pub(super) async fn install(
-    workshop: &Workshop<'_>, folder: &Path, relax_python: bool, warnings: &mut Vec<Problem>,
+    workshop: &Workshop<'_>,
+    folder: &Path,
+    relax_python: bool,
+    warnings: &mut Vec<Problem>,
 ) -> Result<Manifest, BuildFailure> {
     let shared = Manifest { language: Language::Python, python: None, playwright_root: None };
     let project = folder.to_owned();
@@ -139,7 +142,11 @@ impl Wishes {
                 wishes.requires_line = line_with(&text, &["requires-python"]);
                 let understood = requires.as_str().and_then(|text| Some((text.to_owned(), Requirement::parse(text)?)));
                 let Some(understood) = understood else {
-                    return Err(problem(wishes.requires_line, "`requires-python` is not a list of version specifiers".to_owned()).into());
+                    return Err(problem(
+                        wishes.requires_line,
+                        "`requires-python` is not a list of version specifiers".to_owned(),
+                    )
+                    .into());
                 };
                 wishes.requires_python = Some(understood);
             }
@@ -163,7 +170,10 @@ impl Wishes {
 /// Chooses the interpreter: the base environment's when the project allows it, else the newest that it allows, else the
 /// nearest when that may be.
 async fn choose(
-    workshop: &Workshop<'_>, wishes: &Wishes, relax_python: bool, warnings: &mut Vec<Problem>,
+    workshop: &Workshop<'_>,
+    wishes: &Wishes,
+    relax_python: bool,
+    warnings: &mut Vec<Problem>,
 ) -> Result<(Interpreter, bool), BuildFailure> {
     let path = workshop.runtime().python();
     let base = version_of(workshop, &path).await.map(|version| Interpreter { path, version, is_base: true, shares_base: true });
@@ -173,7 +183,8 @@ async fn choose(
         return Ok((base, false));
     }
     let found = interpreters(workshop, &base).await;
-    let fitting = found.iter().filter(|interpreter| requirement.allows(interpreter.version)).max_by_key(|interpreter| interpreter.version);
+    let fitting =
+        found.iter().filter(|interpreter| requirement.allows(interpreter.version)).max_by_key(|interpreter| interpreter.version);
     if let Some(fitting) = fitting {
         return Ok((fitting.clone(), false));
     }
@@ -189,7 +200,8 @@ async fn choose(
     let anchor = requirement.anchor();
     let distance = |version: Version| (version.0[0].abs_diff(anchor.0[0]), version.0[1].abs_diff(anchor.0[1]));
     // Of two that are equally near the base environment's comes first: it is known to work.
-    let nearest = found.iter().min_by_key(|interpreter| (distance(interpreter.version), !interpreter.is_base)).unwrap_or(&base).clone();
+    let nearest =
+        found.iter().min_by_key(|interpreter| (distance(interpreter.version), !interpreter.is_base)).unwrap_or(&base).clone();
     let message = format!("the project requires Python {text}; it runs on {} because this machine has no other", nearest.version);
     warnings.push(problem(wishes.requires_line, message));
     Ok((nearest, true))
@@ -197,13 +209,21 @@ async fn choose(
 
 /// Adds to an environment on another minor version what the runner itself stands on and the project does not bring, as the
 /// runner's own lock says for that version. What the project brings is never changed for it.
-async fn complete(workshop: &Workshop<'_>, work: &Path, python: &Path, own: &Path, readable: &[PathBuf]) -> Result<(), BuildFailure> {
+async fn complete(
+    workshop: &Workshop<'_>,
+    work: &Path,
+    python: &Path,
+    own: &Path,
+    readable: &[PathBuf],
+) -> Result<(), BuildFailure> {
     let uv = workshop.runtime().uv();
     let list = workshop.tool(&uv, work).arg("pip").arg("list").arg("--format").arg("json").arg("--python").arg(python);
     let listed = workshop.run(list, "uv", &[], readable).await?.successful(Path::new("uv pip list"))?;
-    let there: Vec<Installed> = serde_json::from_slice(&listed).map_err(|error| BuildFault::Tool(format!("understand uv: {error}")))?;
+    let there: Vec<Installed> =
+        serde_json::from_slice(&listed).map_err(|error| BuildFault::Tool(format!("understand uv: {error}")))?;
     let mut export = workshop.tool(&uv, work).arg("export").arg("--project").arg(workshop.runtime().python_project());
-    for arg in ["--frozen", "--no-dev", "--no-emit-project", "--no-header", "--no-annotate", "--no-hashes", "--quiet", "--python"] {
+    for arg in ["--frozen", "--no-dev", "--no-emit-project", "--no-header", "--no-annotate", "--no-hashes", "--quiet", "--python"]
+    {
         export = export.arg(arg);
     }
     let exported = workshop.run(export.arg(python), "uv", &[], readable).await?.successful(Path::new("uv export"))?;
@@ -224,9 +244,15 @@ async fn interpreters(workshop: &Workshop<'_>, base: &Interpreter) -> Vec<Interp
     let names = std::iter::once("python3".to_owned()).chain((10..=19).map(|minor| format!("python3.{minor}")));
     let system = TOOL_FOLDERS.iter().flat_map(|folder| names.clone().map(move |name| Path::new(folder).join(name)));
     let mut candidates: Vec<PathBuf> = system.filter(|path| path.is_file()).collect();
-    for kept in workshop.installer().home.iter().flat_map(|home| [".pyenv/versions", ".local/share/uv/python"].map(|kept| home.join(kept))) {
+    for kept in workshop
+        .installer()
+        .home
+        .iter()
+        .flat_map(|home| [".pyenv/versions", ".local/share/uv/python"].map(|kept| home.join(kept)))
+    {
         let Ok(entries) = std::fs::read_dir(kept) else { continue };
-        let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path().join("bin/python3")).filter(|path| path.is_file()).collect();
+        let mut found: Vec<PathBuf> =
+            entries.flatten().map(|entry| entry.path().join("bin/python3")).filter(|path| path.is_file()).collect();
         found.sort();
         candidates.extend(found);
     }
@@ -286,7 +312,8 @@ fn relax_lock(path: &Path, any_python: &str) -> std::io::Result<()> {
 /// Writes what is locked, without what is served and what only it needs, as a list of exact versions and hashes.
 async fn export(workshop: &Workshop<'_>, work: &Path, interpreter: &Interpreter) -> Result<PathBuf, BuildFailure> {
     let list = work.join(".keywright-requirements.txt");
-    let mut launch = workshop.tool(&workshop.runtime().uv(), work).arg("export").arg("--frozen").arg("--no-dev").arg("--no-emit-project");
+    let mut launch =
+        workshop.tool(&workshop.runtime().uv(), work).arg("export").arg("--frozen").arg("--no-dev").arg("--no-emit-project");
     launch = launch.arg("--no-header").arg("--quiet").arg("--python").arg(&interpreter.path).arg("--output-file").arg(&list);
     for name in SERVED {
         launch = launch.arg("--prune").arg(name);
@@ -356,8 +383,12 @@ mod tests {
     #[test]
     fn the_distribution_is_told_from_what_is_asked_of_it() {
         for (dependency, name) in [
-            ("intuned-runtime", "intuned-runtime"), ("Intuned_Runtime[x]==1.3.41", "intuned-runtime"), ("intuned.browser >= 1", "intuned-browser"),
-            ("intuned-runtime-extras", "intuned-runtime-extras"), ("x @ https://a.test/x.whl", "x"), ("intuned-sdk; python_version<'3.13'", "intuned-sdk"),
+            ("intuned-runtime", "intuned-runtime"),
+            ("Intuned_Runtime[x]==1.3.41", "intuned-runtime"),
+            ("intuned.browser >= 1", "intuned-browser"),
+            ("intuned-runtime-extras", "intuned-runtime-extras"),
+            ("x @ https://a.test/x.whl", "x"),
+            ("intuned-sdk; python_version<'3.13'", "intuned-sdk"),
         ] {
             assert_eq!(distribution(dependency), name);
         }
@@ -367,7 +398,9 @@ mod tests {
     fn what_is_served_leaves_the_list_and_nonsense_has_its_line() {
         let folder = tempfile::tempdir().unwrap();
         let write = |text: &str| std::fs::write(folder.path().join(PYPROJECT), text).unwrap();
-        write("[project]\nname = \"x\"\nrequires-python = \">=3.12,<3.13\"\ndependencies = [\"intuned-runtime==1.3.41\", \"playwright==1.61.0\"]\n");
+        write(
+            "[project]\nname = \"x\"\nrequires-python = \">=3.12,<3.13\"\ndependencies = [\"intuned-runtime==1.3.41\", \"playwright==1.61.0\"]\n",
+        );
         let wishes = Wishes::read(folder.path()).unwrap();
         assert_eq!(wishes.left_out, ["intuned-runtime"]);
         assert!(wishes.has_dependencies && !wishes.has_lock);

@@ -46,7 +46,12 @@ enum Operator {
 impl Requirement {
     /// Reads `>=3.12,<3.13`; nothing when it is not understood.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        text.split(',').map(str::trim).filter(|clause| !clause.is_empty()).map(Clause::parse).collect::<Option<Vec<_>>>().map(Self)
+        text.split(',')
+            .map(str::trim)
+            .filter(|clause| !clause.is_empty())
+            .map(Clause::parse)
+            .collect::<Option<Vec<_>>>()
+            .map(Self)
     }
 
     /// Whether a version is allowed.
@@ -56,7 +61,8 @@ impl Requirement {
 
     /// The version that the requirement is about: what the nearest one is near to.
     pub(super) fn anchor(&self) -> Version {
-        let is_lower = |clause: &&Clause| !matches!(clause.operator, Operator::AtMost | Operator::Below | Operator::Unequal { .. });
+        let is_lower =
+            |clause: &&Clause| !matches!(clause.operator, Operator::AtMost | Operator::Below | Operator::Unequal { .. });
         let clause = self.0.iter().find(is_lower).or_else(|| self.0.first());
         Version(clause.map_or([3, 0, 0], |clause| clause.parts))
     }
@@ -124,10 +130,20 @@ mod tests {
     #[test]
     fn specifiers_mean_what_pep_440_says() {
         for (requirement, version, is_allowed) in [
-            (">=3.12,<3.13", "3.12.1", true), (">=3.12,<3.13", "3.13.0", false), (">=3.10", "3.11.2", true), ("==3.12.*", "3.12.9", true),
-            ("==3.12.*", "3.13.0", false), ("~=3.11", "3.13.0", true), ("~=3.11.2", "3.11.9", true), ("~=3.11.2", "3.12.0", false),
-            ("!=3.11.*", "3.11.2", false), (">3.11", "3.11.0", false), ("<=3.11", "3.11.1", false), ("", "3.11.1", true),
-            ("==3.12", "3.12.1", false), (" >= 3.10 , != 3.11.2 ", "3.11.2", false),
+            (">=3.12,<3.13", "3.12.1", true),
+            (">=3.12,<3.13", "3.13.0", false),
+            (">=3.10", "3.11.2", true),
+            ("==3.12.*", "3.12.9", true),
+            ("==3.12.*", "3.13.0", false),
+            ("~=3.11", "3.13.0", true),
+            ("~=3.11.2", "3.11.9", true),
+            ("~=3.11.2", "3.12.0", false),
+            ("!=3.11.*", "3.11.2", false),
+            (">3.11", "3.11.0", false),
+            ("<=3.11", "3.11.1", false),
+            ("", "3.11.1", true),
+            ("==3.12", "3.12.1", false),
+            (" >= 3.10 , != 3.11.2 ", "3.11.2", false),
         ] {
             let allowed = Requirement::parse(requirement).unwrap().allows(Version::parse(version).unwrap());
             assert_eq!(allowed, is_allowed, "{requirement} {version}");

@@ -35,7 +35,10 @@ pub(super) struct Workshop<'a> {
 impl<'a> Workshop<'a> {
     /// Makes the folder.
     pub(super) fn open(
-        config: &'a BuilderConfig, sandbox: &'a Sandbox, spawner: &'a Spawner, name: &str,
+        config: &'a BuilderConfig,
+        sandbox: &'a Sandbox,
+        spawner: &'a Spawner,
+        name: &str,
     ) -> Result<Self, BuildFailure> {
         let folder = SlotFolder::create(&config.scratch, name, sandbox).map_err(disk("make a folder for the build"))?;
         Ok(Self { config, sandbox, spawner, folder: Some(folder) })
@@ -103,7 +106,11 @@ impl<'a> Workshop<'a> {
 
     /// Runs a tool in the sandbox. It may write into the workshop and `writable`, and read the runners and `readable`.
     pub(super) async fn run(
-        &self, launch: Launch, name: &str, writable: &[PathBuf], readable: &[PathBuf],
+        &self,
+        launch: Launch,
+        name: &str,
+        writable: &[PathBuf],
+        readable: &[PathBuf],
     ) -> Result<Finished, ToolError> {
         let writable = [&[self.path().to_owned()], writable].concat();
         let readable = [&[self.runtime().root().to_owned()], readable].concat();
@@ -132,8 +139,18 @@ impl Drop for Workshop<'_> {
 /// Whether an installer failed because it could not reach the registry, rather than because of what it was asked for.
 pub(super) fn is_network_trouble(words: &str) -> bool {
     const SIGNS: [&str; 12] = [
-        "ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH", "ERR_SOCKET_TIMEOUT", "dns error",
-        "error sending request", "Connection refused", "operation timed out", "UNABLE_TO_GET_ISSUER_CERT",
+        "ENOTFOUND",
+        "EAI_AGAIN",
+        "ECONNREFUSED",
+        "ECONNRESET",
+        "ETIMEDOUT",
+        "ENETUNREACH",
+        "ERR_SOCKET_TIMEOUT",
+        "dns error",
+        "error sending request",
+        "Connection refused",
+        "operation timed out",
+        "UNABLE_TO_GET_ISSUER_CERT",
     ];
     SIGNS.iter().any(|sign| words.contains(sign))
 }

@@ -76,7 +76,17 @@ fn escaped(text: &str) -> Vec<String> {
         json(&json(text, &non_ascii), &never),
         // A literal in single quotes, and one whose quotes were turned round to fit into the other kind.
         text.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n"),
-        text.chars().map(|c| if c == '\'' { '"' } else if c == '"' { '\'' } else { c }).collect(),
+        text.chars()
+            .map(|c| {
+                if c == '\'' {
+                    '"'
+                } else if c == '"' {
+                    '\''
+                } else {
+                    c
+                }
+            })
+            .collect(),
     ];
     let upper: Vec<String> = found.iter().filter(|form| form.contains("\\u")).map(|form| upper_escapes(form)).collect();
     found.extend(upper);
@@ -169,14 +179,14 @@ fn hex_upper(c: char) -> String {
 /// address and the functions of the languages.
 fn addresses(bytes: &[u8]) -> Vec<Vec<u8>> {
     const KEPT: [&str; 9] = [
-        "*-._",                     // form bodies
-        "-_.!~*'()",                // encodeURIComponent
-        "-_.~",                     // RFC 3986 unreserved
-        "-_.~/",                    // Python's quote
-        "-_.!~*'();,/?:@&=+$#",     // encodeURI
-        "-_.!~*();,/?:@&=+$%[]\\^`{|}", // a browser's query
-        "-_.!~*'();,/?:@&=+$%[]\\^|", // a browser's path
-        "-_.!~*'(),&+$%",           // a browser's user name and password
+        "*-._",                              // form bodies
+        "-_.!~*'()",                         // encodeURIComponent
+        "-_.~",                              // RFC 3986 unreserved
+        "-_.~/",                             // Python's quote
+        "-_.!~*'();,/?:@&=+$#",              // encodeURI
+        "-_.!~*();,/?:@&=+$%[]\\^`{|}",      // a browser's query
+        "-_.!~*'();,/?:@&=+$%[]\\^|",        // a browser's path
+        "-_.!~*'(),&+$%",                    // a browser's user name and password
         "-_.!~*'();,/?:@&=+$%[]\\^`{|}<>\"", // only what cannot stand in any address
     ];
     let mut found = Vec::new();
@@ -229,8 +239,8 @@ fn python_bytes(bytes: &[u8]) -> String {
 
 /// What the upper control block of Latin-1 means to browsers, which read Latin-1 as windows-1252; 0 where nothing.
 const UPPER_BLOCK: [u16; 32] = [
-    0x20ac, 0, 0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030, 0x0160, 0x2039, 0x0152, 0, 0x017d, 0, 0, 0x2018, 0x2019,
-    0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0, 0x017e, 0x0178,
+    0x20ac, 0, 0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030, 0x0160, 0x2039, 0x0152, 0, 0x017d, 0, 0, 0x2018,
+    0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0, 0x017e, 0x0178,
 ];
 
 /// The text in windows-1252; what it lacks as `lacking` says, or nothing at all when that has no answer.

@@ -48,9 +48,26 @@ pub struct Installer {
 impl Installer {
     /// The variables that say how packages are fetched: proxies, certificates, registries. None of them reaches user code.
     pub const VARIABLES: [&'static str; 20] = [
-        "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy", "SSL_CERT_FILE",
-        "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "PIP_CERT", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL",
-        "PIP_FIND_LINKS", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "npm_config_registry",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "no_proxy",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "NODE_EXTRA_CA_CERTS",
+        "REQUESTS_CA_BUNDLE",
+        "PIP_CERT",
+        "PIP_INDEX_URL",
+        "PIP_EXTRA_INDEX_URL",
+        "PIP_FIND_LINKS",
+        "UV_DEFAULT_INDEX",
+        "UV_INDEX",
+        "UV_FIND_LINKS",
+        "npm_config_registry",
     ];
 
     /// The launch of an installer: a search path, a home of its own, caches in it, and the settings of this machine.
@@ -154,13 +171,19 @@ async fn find_interpreters(spawner: &Spawner, installer: &Installer) -> Result<I
     let version = ask(spawner, installer, &node, &["--version"]).await.map_err(|_| missing("a Node.js that works", NODE_FIX))?;
     let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_none_or(|major| major < MIN_NODE_MAJOR) {
-        return Err(RuntimeError::Missing { what: format!("Node.js 20 or newer ({} is {version})", node.display()), fix: NODE_FIX });
+        return Err(RuntimeError::Missing {
+            what: format!("Node.js 20 or newer ({} is {version})", node.display()),
+            fix: NODE_FIX,
+        });
     }
     let question = ["-I", "-c", "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"];
     let version = ask(spawner, installer, &python, &question).await.map_err(|_| missing("a Python with venv", PYTHON_FIX))?;
     let parts = version.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
     if parts.is_none_or(|parts: (u32, u32)| parts < MIN_PYTHON) {
-        return Err(RuntimeError::Missing { what: format!("Python 3.10 or newer ({} is {version})", python.display()), fix: PYTHON_FIX });
+        return Err(RuntimeError::Missing {
+            what: format!("Python 3.10 or newer ({} is {version})", python.display()),
+            fix: PYTHON_FIX,
+        });
     }
     Ok(Interpreters { npm, python, python_minor: version })
 }
@@ -191,11 +214,18 @@ async fn install(spawner: &Spawner, installer: &Installer, found: &Interpreters,
         tracing::info!("installing {what}");
         let launch = args.iter().fold(installer.launch(program, folder, home), |launch, arg| launch.arg(arg));
         // Each is told apart by the folder in its environment, so that ending one leaves the other alone.
-        let finished = tools::run(spawner, launch, program, folder, INSTALL_TIMEOUT).await.and_then(|finished| finished.successful(program));
+        let finished =
+            tools::run(spawner, launch, program, folder, INSTALL_TIMEOUT).await.and_then(|finished| finished.successful(program));
         finished.map(drop).map_err(|error| RuntimeError::Install { what, why: error.to_string() })
     };
     let node = async {
-        step("the Node runner", &found.npm, &fresh.join("node"), &["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]).await
+        step(
+            "the Node runner",
+            &found.npm,
+            &fresh.join("node"),
+            &["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"],
+        )
+        .await
     };
     let python = async {
         let (tools, python) = (fresh.join("tools"), found.python.display().to_string());

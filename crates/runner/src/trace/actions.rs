@@ -12,20 +12,60 @@ use crate::{MASK, Masker};
 
 /// Members, at any depth of a call or its result, that are credentials, cookies or storage.
 const SECRET_MEMBERS: [&str; 9] = [
-    "httpCredentials", "cookies", "origins", "storageState", "password", "passphrase", "clientCertificates", "localStorage",
+    "httpCredentials",
+    "cookies",
+    "origins",
+    "storageState",
+    "password",
+    "passphrase",
+    "clientCertificates",
+    "localStorage",
     "sessionStorage",
 ];
 
 /// Arguments of calls that are kept of a login: what was aimed at and how, never with what.
 const LOGIN_ARGUMENTS: [&str; 28] = [
-    "selector", "url", "waitUntil", "timeout", "strict", "state", "position", "button", "clickCount", "modifiers", "force",
-    "noWaitAfter", "trial", "delay", "pageId", "name", "event", "phase", "waitId", "isFunction", "runBeforeUnload", "expectedNumber",
-    "isNot", "omitReturnValue", "pierce", "steps", "x", "y",
+    "selector",
+    "url",
+    "waitUntil",
+    "timeout",
+    "strict",
+    "state",
+    "position",
+    "button",
+    "clickCount",
+    "modifiers",
+    "force",
+    "noWaitAfter",
+    "trial",
+    "delay",
+    "pageId",
+    "name",
+    "event",
+    "phase",
+    "waitId",
+    "isFunction",
+    "runBeforeUnload",
+    "expectedNumber",
+    "isNot",
+    "omitReturnValue",
+    "pierce",
+    "steps",
+    "x",
+    "y",
 ];
 
 /// Calls whose first argument, as the call log prints it, was typed.
 const TYPING: [&str; 9] = [
-    "fill", "type", "press", "insertText", "insert_text", "pressSequentially", "press_sequentially", "selectOption", "select_option",
+    "fill",
+    "type",
+    "press",
+    "insertText",
+    "insert_text",
+    "pressSequentially",
+    "press_sequentially",
+    "selectOption",
+    "select_option",
 ];
 
 /// Cleans an event; whether it is kept.

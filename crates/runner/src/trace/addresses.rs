@@ -11,7 +11,8 @@ pub(super) fn redact_addresses(text: &str) -> String {
     let mut rest = text;
     while let Some(at) = rest.find("://") {
         let after = at + 3;
-        let end = rest[after..].find(|c: char| c.is_whitespace() || "\"'`<>\\".contains(c)).map_or(rest.len(), |length| after + length);
+        let end =
+            rest[after..].find(|c: char| c.is_whitespace() || "\"'`<>\\".contains(c)).map_or(rest.len(), |length| after + length);
         redacted.push_str(&rest[..after]);
         redacted.push_str(&redact_address(&rest[after..end]));
         rest = &rest[end..];

@@ -10,29 +10,65 @@ use super::is_style;
 use crate::Masker;
 
 /// Parts of the names of headers that authenticate.
-const SECRET_HEADER_PARTS: [&str; 11] = [
-    "cookie", "auth", "token", "api-key", "apikey", "secret", "session", "csrf", "xsrf", "password", "credential",
-];
+const SECRET_HEADER_PARTS: [&str; 11] =
+    ["cookie", "auth", "token", "api-key", "apikey", "secret", "session", "csrf", "xsrf", "password", "credential"];
 
 /// Names that contain such a part and say nothing secret.
 const PLAIN_HEADERS: [&str; 3] = ["www-authenticate", "proxy-authenticate", "sec-session-registration"];
 
 /// Headers of a login that are kept; a site may put a token into any other.
 const LOGIN_HEADERS: [&str; 22] = [
-    "accept", "accept-encoding", "accept-language", "cache-control", "connection", "content-encoding", "content-length",
-    "content-type", "date", "expires", "host", "keep-alive", "last-modified", "location", "origin", "pragma", "referer", "server",
-    "transfer-encoding", "upgrade-insecure-requests", "user-agent", "vary",
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "expires",
+    "host",
+    "keep-alive",
+    "last-modified",
+    "location",
+    "origin",
+    "pragma",
+    "referer",
+    "server",
+    "transfer-encoding",
+    "upgrade-insecure-requests",
+    "user-agent",
+    "vary",
 ];
 
 /// Members of a request, of a response and of their exchange that are kept of a login.
 const LOGIN_REQUEST: [&str; 6] = ["method", "url", "httpVersion", "headers", "headersSize", "bodySize"];
 const LOGIN_RESPONSE: [&str; 10] = [
-    "status", "statusText", "httpVersion", "headers", "content", "headersSize", "bodySize", "redirectURL", "_transferSize",
+    "status",
+    "statusText",
+    "httpVersion",
+    "headers",
+    "content",
+    "headersSize",
+    "bodySize",
+    "redirectURL",
+    "_transferSize",
     "_failureText",
 ];
 const LOGIN_EXCHANGE: [&str; 12] = [
-    "pageref", "startedDateTime", "time", "request", "response", "cache", "timings", "_frameref", "_monotonicTime", "_resourceType",
-    "serverIPAddress", "_serverPort",
+    "pageref",
+    "startedDateTime",
+    "time",
+    "request",
+    "response",
+    "cache",
+    "timings",
+    "_frameref",
+    "_monotonicTime",
+    "_resourceType",
+    "serverIPAddress",
+    "_serverPort",
 ];
 
 /// Whether a header, by its name in small letters, carries what authenticates.
@@ -122,7 +158,19 @@ fn keep_login_headers(side: &mut Map<String, Value>) {
 /// Masks every text but the names that tie the parts of a trace together, which are Playwright's own.
 pub(super) fn mask_values(value: &mut Value, masker: &Masker) {
     const TIES: [&str; 14] = [
-        "type", "callId", "parentId", "stepId", "pageId", "frameId", "pageref", "_frameref", "class", "sha1", "_sha1", "file", "_file",
+        "type",
+        "callId",
+        "parentId",
+        "stepId",
+        "pageId",
+        "frameId",
+        "pageref",
+        "_frameref",
+        "class",
+        "sha1",
+        "_sha1",
+        "file",
+        "_file",
         "phase",
     ];
     match value {

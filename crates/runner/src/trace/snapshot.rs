@@ -81,7 +81,8 @@ fn kind(attributes: &Map<String, Value>) -> String {
 /// A password field whose content is shown to the user is one by what the browser may fill in.
 fn is_password(attributes: &Map<String, Value>) -> bool {
     let purpose = attributes.get("autocomplete").and_then(Value::as_str).unwrap_or_default();
-    kind(attributes) == "password" || ["current-password", "new-password", "one-time-code"].iter().any(|name| purpose.contains(name))
+    kind(attributes) == "password"
+        || ["current-password", "new-password", "one-time-code"].iter().any(|name| purpose.contains(name))
 }
 
 fn is_button(attributes: &Map<String, Value>) -> bool {
@@ -103,12 +104,15 @@ mod tests {
             ["A", {"href": "/reset?token=abc"}, "Reset"], [[3, 7]]]]);
         let mut login = page.clone();
         clean(&mut login, true);
-        assert_eq!(login, json!(["HTML", {}, ["BODY", {},
+        assert_eq!(
+            login,
+            json!(["HTML", {}, ["BODY", {},
             ["INPUT", {"type": "password", "__playwright_value_": ""}],
             ["INPUT", {"name": "user", "__playwright_value_": ""}],
             ["INPUT", {"type": "submit", "value": "Sign in"}],
             ["TEXTAREA", {"__playwright_value_": ""}, ""],
-            ["A", {"href": "/reset?token=***"}, "Reset"], [[3, 7]]]]));
+            ["A", {"href": "/reset?token=***"}, "Reset"], [[3, 7]]]])
+        );
         let mut work = page;
         clean(&mut work, false);
         assert_eq!(work[2][2][1]["__playwright_value_"], "");

@@ -113,8 +113,13 @@ fn a_project_is_unpacked_readable_for_everybody_and_without_what_is_local() {
         .end();
     unpack(&archive, &target).unwrap();
     let mut expected = vec![
-        "Intuned.json".to_owned(), "api/caf\u{e9}.ts".to_owned(), "api/extended.ts".to_owned(), "api/orders/details.ts".to_owned(),
-        "lib/auth-sessions-instances/kept.ts".to_owned(), long, "tools/run.sh".to_owned(),
+        "Intuned.json".to_owned(),
+        "api/caf\u{e9}.ts".to_owned(),
+        "api/extended.ts".to_owned(),
+        "api/orders/details.ts".to_owned(),
+        "lib/auth-sessions-instances/kept.ts".to_owned(),
+        long,
+        "tools/run.sh".to_owned(),
     ];
     expected.sort();
     assert_eq!(files(&target), expected);
@@ -184,11 +189,15 @@ fn nasty_archives_are_refused_with_the_entry_named_and_leave_nothing() {
         ("a wrong sum", flipped, "not a whole tar.gz"),
         ("a second archive behind it", [whole.clone(), whole].concat(), "something else"),
         ("a name without its file", Tar::new().long_name(b"a").end(), "middle"),
-        ("a file cut off by its size", {
-            let mut header = Tar::new().raw(EntryType::Regular, b"x", 0o644, b"", 4_096).0;
-            header.truncate(512);
-            gzip(&header)
-        }, ""),
+        (
+            "a file cut off by its size",
+            {
+                let mut header = Tar::new().raw(EntryType::Regular, b"x", 0o644, b"", 4_096).0;
+                header.truncate(512);
+                gzip(&header)
+            },
+            "",
+        ),
     ];
     let place = tempfile::tempdir().unwrap();
     for (name, archive, expected) in cases {

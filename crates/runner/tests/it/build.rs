@@ -25,7 +25,12 @@ impl Place {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (deployments, scratch) = (folder.path().join("deployments"), folder.path().join("scratch"));
-        let config = BuilderConfig { runtime: runtime().await, deployments: deployments.clone(), scratch: scratch.clone(), installer: installer() };
+        let config = BuilderConfig {
+            runtime: runtime().await,
+            deployments: deployments.clone(),
+            scratch: scratch.clone(),
+            installer: installer(),
+        };
         let builder = Builder::open(config).await.unwrap();
         Self { _folder: folder, deployments, scratch, builder, id: DeploymentId::from_entropy([3; 21]) }
     }
@@ -39,7 +44,11 @@ impl Place {
     }
 
     fn leftovers(&self) -> Vec<PathBuf> {
-        [&self.deployments, &self.scratch].iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path()).collect()
+        [&self.deployments, &self.scratch]
+            .iter()
+            .flat_map(|folder| std::fs::read_dir(folder).unwrap())
+            .map(|entry| entry.unwrap().path())
+            .collect()
     }
 }
 
@@ -79,7 +88,8 @@ fn refused(built: Result<Built, BuildFailure>) -> Vec<Problem> {
 async fn the_examples_build_on_the_base_environment_and_say_what_was_left_out() {
     let place = Place::new().await;
     for (name, language, apis) in [
-        ("shop-ts", Language::Node, &["orders", "orders/details"][..]), ("shop-py", Language::Python, &["orders", "orders/details"]),
+        ("shop-ts", Language::Node, &["orders", "orders/details"][..]),
+        ("shop-py", Language::Python, &["orders", "orders/details"]),
     ] {
         let built = place.build(pack(&examples().join(name)), false).await.unwrap();
         assert_eq!((built.language, built.settings_file.as_str()), (language, "Intuned.json"), "{name}");
@@ -87,7 +97,8 @@ async fn the_examples_build_on_the_base_environment_and_say_what_was_left_out() 
         found.sort_unstable();
         assert_eq!(found, apis, "{name}");
         assert_eq!((built.python.as_deref(), built.playwright_root.as_deref()), (None, None), "{name}");
-        let left_out = if language == Language::Node { "@intuned/browser, @intuned/runtime" } else { "intuned-runtime, intuned-browser" };
+        let left_out =
+            if language == Language::Node { "@intuned/browser, @intuned/runtime" } else { "intuned-runtime, intuned-browser" };
         assert!(built.warnings.iter().any(|warning| warning.message.ends_with(left_out)), "{name}: {:?}", built.warnings);
         assert_eq!(Manifest::read(&place.folder()).unwrap(), Manifest { language, python: None, playwright_root: None });
         let settings = std::fs::metadata(place.folder().join("Intuned.json")).unwrap();
@@ -143,8 +154,13 @@ async fn a_broken_project_is_refused_for_the_one_reason_its_name_gives() {
 #[tokio::test]
 async fn code_that_ends_the_process_while_it_is_imported_is_refused() {
     let place = Place::new().await;
-    let node = [("Intuned.json", "{}"), ("package.json", "{}"), ("api/a.ts", "process.exit(0);\nexport default async () => 1;\n")];
-    let python = [("Intuned.json", "{}"), ("pyproject.toml", "[project]\nname='x'\nversion='1'\n"), ("api/a.py", "import os\nos._exit(0)\n")];
+    let node =
+        [("Intuned.json", "{}"), ("package.json", "{}"), ("api/a.ts", "process.exit(0);\nexport default async () => 1;\n")];
+    let python = [
+        ("Intuned.json", "{}"),
+        ("pyproject.toml", "[project]\nname='x'\nversion='1'\n"),
+        ("api/a.py", "import os\nos._exit(0)\n"),
+    ];
     for files in [node, python] {
         let problems = refused(place.build(project(&files), false).await);
         assert!(problems[0].message.contains("ended the process"), "{problems:?}");
@@ -156,7 +172,8 @@ async fn a_node_project_with_its_own_playwright_gets_it_exactly() {
     let place = Place::new().await;
     let package = r#"{"dependencies": {"playwright-core": "1.63.0", "@intuned/runtime": "1.3.38", "is-number": "7.0.0"}}"#;
     let code = "import isNumber from 'is-number';\nexport default async () => isNumber(1);\n";
-    let built = place.build(project(&[("Intuned.json", "{}"), ("package.json", package), ("api/a.ts", code)]), false).await.unwrap();
+    let built =
+        place.build(project(&[("Intuned.json", "{}"), ("package.json", package), ("api/a.ts", code)]), false).await.unwrap();
     assert_eq!(built.playwright_root.as_deref(), Some("."));
     let modules = place.folder().join("node_modules");
     let version = |name: &str| {
@@ -167,7 +184,11 @@ async fn a_node_project_with_its_own_playwright_gets_it_exactly() {
     assert!(!modules.join("@intuned").exists());
     let own = std::fs::metadata(modules.join("is-number/index.js")).unwrap();
     assert_eq!(own.permissions().mode() & 0o777, 0o644);
-    assert_eq!(std::fs::read_to_string(place.folder().join("package.json")).unwrap(), package, "the author's file stays as it is");
+    assert_eq!(
+        std::fs::read_to_string(place.folder().join("package.json")).unwrap(),
+        package,
+        "the author's file stays as it is"
+    );
 }
 
 #[tokio::test]
@@ -179,7 +200,10 @@ async fn an_install_script_cannot_lead_the_server_out_of_its_folder() {
         let files = [("Intuned.json", "{}"), ("package.json", package.as_str()), ("api/a.ts", "export default async () => 1;\n")];
         // Without a sandbox the script is not run at all, and the project is as good as any.
         if let Ok(built) = place.build(project(&files), false).await {
-            assert!(built.warnings.iter().any(|warning| warning.message.contains("install scripts")) || !place.folder().join("node_modules").exists());
+            assert!(
+                built.warnings.iter().any(|warning| warning.message.contains("install scripts"))
+                    || !place.folder().join("node_modules").exists()
+            );
         }
         assert!(!place.folder().join("node_modules").is_symlink());
     }
@@ -193,12 +217,19 @@ async fn what_the_lock_says_wins_over_what_the_range_would_allow() {
         "": {"dependencies": {"is-number": "^7.0.0", "@intuned/browser": "0.1.17"}},
         "node_modules/@intuned/browser": {"version": "0.1.17"},
         "node_modules/is-number": {"version": "7.0.0", "license": "MIT", "engines": {"node": ">=0.12.0"}}}}"#;
-    let files = [("Intuned.json", "{}"), ("package.json", package), ("package-lock.json", lock), ("api/a.ts", "export default async () => 1;\n")];
+    let files = [
+        ("Intuned.json", "{}"),
+        ("package.json", package),
+        ("package-lock.json", lock),
+        ("api/a.ts", "export default async () => 1;\n"),
+    ];
     let built = place.build(project(&files), false).await.unwrap();
     assert_eq!(built.playwright_root, None);
     assert!(place.folder().join("node_modules/is-number").is_dir());
     // A lock that disagrees with the package file is the author's problem, not ours to settle.
-    let lock = lock.replace(r#""": {"dependencies": {"is-number": "^7.0.0""#, r#""": {"dependencies": {"is-number": "^6.0.0""#).replace("\"7.0.0\"", "\"6.0.0\"");
+    let lock = lock
+        .replace(r#""": {"dependencies": {"is-number": "^7.0.0""#, r#""": {"dependencies": {"is-number": "^6.0.0""#)
+        .replace("\"7.0.0\"", "\"6.0.0\"");
     let files = [files[0], files[1], ("package-lock.json", lock.as_str()), files[3]];
     let problems = refused(place.build(project(&files), false).await);
     assert_eq!(problems[0].file, "package.json");
@@ -210,7 +241,8 @@ async fn a_python_project_with_packages_of_its_own_gets_an_environment_of_its_ow
     let place = Place::new().await;
     let pyproject = "[project]\nname = 'x'\nversion = '1'\nrequires-python = '>=3.10'\ndependencies = ['six==1.16.0', 'intuned-runtime==1.3.41']\n";
     let code = "import six\nfrom intuned_runtime import extend_timeout\n\n\nasync def automation(page, params=None, **_):\n    return six.__version__\n";
-    let built = place.build(project(&[("Intuned.json", "{}"), ("pyproject.toml", pyproject), ("api/a.py", code)]), false).await.unwrap();
+    let built =
+        place.build(project(&[("Intuned.json", "{}"), ("pyproject.toml", pyproject), ("api/a.py", code)]), false).await.unwrap();
     let python = built.python.as_deref().unwrap();
     assert!(place.folder().join(python).is_file());
     let lib = std::fs::read_dir(place.folder().join(".keywright/venv/lib")).unwrap().next().unwrap().unwrap().path();
@@ -231,7 +263,13 @@ async fn a_locked_python_project_gets_what_is_locked_without_what_is_served() {
         [[package]]\nname = \"x\"\nversion = \"1\"\nsource = { virtual = \".\" }\ndependencies = [{ name = \"intuned-runtime\" }, { name = \"six\" }]\n\n\
         [package.metadata]\nrequires-dist = [{ name = \"intuned-runtime\", directory = \"served\" }, { name = \"six\" }]\n";
     let code = "import six\n\n\nasync def automation(page, params=None, **_):\n    return six.__version__\n";
-    let files = [("Intuned.json", "{}"), ("pyproject.toml", pyproject), ("uv.lock", lock), ("served/pyproject.toml", served), ("api/a.py", code)];
+    let files = [
+        ("Intuned.json", "{}"),
+        ("pyproject.toml", pyproject),
+        ("uv.lock", lock),
+        ("served/pyproject.toml", served),
+        ("api/a.py", code),
+    ];
     let built = place.build(project(&files), false).await.unwrap();
     assert!(built.python.is_some());
     let lib = std::fs::read_dir(place.folder().join(".keywright/venv/lib")).unwrap().next().unwrap().unwrap().path();
@@ -247,12 +285,20 @@ async fn a_locked_python_project_gets_what_is_locked_without_what_is_served() {
 async fn a_python_that_the_machine_lacks_is_refused_with_the_fix_or_relaxed_with_a_warning() {
     let place = Place::new().await;
     let pyproject = "[project]\nname = 'x'\nversion = '1'\nrequires-python = '>=3.9,<3.10'\ndependencies = []\n";
-    let archive = project(&[("Intuned.json", "{}"), ("pyproject.toml", pyproject), ("api/a.py", "async def automation(page):\n    return 1\n")]);
+    let archive = project(&[
+        ("Intuned.json", "{}"),
+        ("pyproject.toml", pyproject),
+        ("api/a.py", "async def automation(page):\n    return 1\n"),
+    ]);
     let problems = refused(place.build(archive.clone(), false).await);
     assert_eq!((problems[0].file.as_str(), problems[0].line), ("pyproject.toml", Some(4)));
     assert!(problems[0].message.contains("--relax-python"), "{problems:?}");
     let built = place.build(archive, true).await.unwrap();
-    assert!(built.warnings.iter().any(|warning| warning.line == Some(4) && warning.message.contains(">=3.9,<3.10")), "{:?}", built.warnings);
+    assert!(
+        built.warnings.iter().any(|warning| warning.line == Some(4) && warning.message.contains(">=3.9,<3.10")),
+        "{:?}",
+        built.warnings
+    );
 }
 
 #[tokio::test]
@@ -268,7 +314,8 @@ async fn a_project_runs_on_the_python_it_requires_when_the_machine_has_it() {
         dependencies = ['intuned-runtime==1.3.41', 'intuned-browser==0.1.18']\n";
     let code = "import sys\nfrom playwright.async_api import Page\n\nassert sys.version_info[:2] == (3, 12)\n\n\n\
         async def automation(page: Page, params=None, **_):\n    return 1\n";
-    let built = place.build(project(&[("Intuned.json", "{}"), ("pyproject.toml", pyproject), ("api/a.py", code)]), false).await.unwrap();
+    let built =
+        place.build(project(&[("Intuned.json", "{}"), ("pyproject.toml", pyproject), ("api/a.py", code)]), false).await.unwrap();
     assert_eq!(built.python.as_deref(), Some(".keywright/venv/bin/python"));
 }
 

@@ -23,16 +23,21 @@ async fn two_servers_that_start_at_once_install_once_and_everybody_can_read_it()
     let (first, second) = tokio::join!(runtime(), runtime());
     assert_eq!(first.root(), second.root());
     for file in [
-        first.node_main(), first.node_bundler(), first.python(), first.uv(), first.shared().join("state.js"),
-        first.node_modules().join("playwright-core/package.json"), first.python_source().join("keywright_runner/__main__.py"),
+        first.node_main(),
+        first.node_bundler(),
+        first.python(),
+        first.uv(),
+        first.shared().join("state.js"),
+        first.node_modules().join("playwright-core/package.json"),
+        first.python_source().join("keywright_runner/__main__.py"),
     ] {
         assert!(file.is_file(), "{}", file.display());
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o044, 0o044, "{}", file.display());
     }
     let parent = first.root().parent().unwrap();
-    let unfinished = std::fs::read_dir(parent).unwrap().filter(|entry| {
-        entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".installing")
-    });
+    let unfinished = std::fs::read_dir(parent)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".installing"));
     assert_eq!(unfinished.count(), 0);
 }
 

@@ -245,7 +245,16 @@ fn what_is_no_trace_or_too_large_is_refused_and_deleted() {
 fn entries_that_playwright_does_not_write_are_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("raw.zip");
-    std::fs::write(&path, zip_of(&[("../up.trace", b"{}"), ("notes.txt", b"x"), ("resources/../../x", b"x"), ("trace.trace", b"{\"type\":\"log\"}")])).unwrap();
+    std::fs::write(
+        &path,
+        zip_of(&[
+            ("../up.trace", b"{}"),
+            ("notes.txt", b"x"),
+            ("resources/../../x", b"x"),
+            ("trace.trace", b"{\"type\":\"log\"}"),
+        ]),
+    )
+    .unwrap();
     let cleaned = clean_trace(&RawTrace { path, is_login: false, masked: Secret::new(Vec::new()) }).unwrap();
     assert_eq!(entries(&cleaned).into_keys().collect::<Vec<_>>(), ["trace.trace"]);
 }

@@ -101,12 +101,13 @@ async fn accept(
 }
 
 async fn find_earlier(tx: &mut SqliteConnection, origin: &Origin, given: &Idempotency) -> Result<Option<Accepted>, Halt> {
-    let row =
-        sqlx::query("SELECT key, fingerprint_sealed, run_id, operation_id FROM idempotency_keys WHERE workspace_id = $1 AND key = $2")
-            .bind(origin.workspace.as_str())
-            .bind(&given.key)
-            .fetch_optional(tx)
-            .await?;
+    let row = sqlx::query(
+        "SELECT key, fingerprint_sealed, run_id, operation_id FROM idempotency_keys WHERE workspace_id = $1 AND key = $2",
+    )
+    .bind(origin.workspace.as_str())
+    .bind(&given.key)
+    .fetch_optional(tx)
+    .await?;
     let Some(row) = row else { return Ok(None) };
     let fields = Fields::new(&row, "idempotency_keys", "key")?;
     let sealed: Vec<u8> = fields.get("fingerprint_sealed")?;
