@@ -78,7 +78,7 @@ fn log_in_and_work(server: &Server, site: &Site, project: &str) -> anyhow::Resul
     println!("{result}");
 
     say(&format!("{project}: the site forgets every login; the next run finds out, logs in again and works"));
-    control(site, "expire")?;
+    site.control("expire")?;
     let run = json!({"api": "orders", "parameters": {"baseUrl": site.url, "limit": 3}, "authSession": {"id": "ada"}});
     let started = send(server, "POST", &format!("{base}/run/start"), Some(&run))?;
     let run_id = text(&started["runId"]).to_owned();
@@ -136,13 +136,6 @@ fn follow(server: &Server, path: &str) -> anyhow::Result<Value> {
         }
     })?;
     Ok(answer)
-}
-
-/// Turns a knob of the example site.
-fn control(site: &Site, name: &str) -> anyhow::Result<()> {
-    let address = format!("{}/__control/{name}", site.url);
-    let arguments = ["--silent", "--show-error", "--fail", "--header", "content-type: application/json", "--data", "{}"];
-    crate::command::output(crate::command::program("curl").args(arguments).arg(address)).map(drop)
 }
 
 fn say(line: &str) {

@@ -7,12 +7,11 @@ use anyhow::{Context as _, bail};
 use crate::command::{cache, has, output, program, root, run};
 
 /// Executables that the product or its tests start, and the Debian package that brings each.
-const EXECUTABLES: [(&str, &str); 5] = [
+const EXECUTABLES: [(&str, &str); 4] = [
     ("/usr/bin/chromium-headless-shell", "chromium-headless-shell"),
     ("/usr/bin/chromium", "chromium"),
     ("/usr/bin/bwrap", "bubblewrap"),
     ("/usr/bin/python3", "python3"),
-    ("/usr/bin/curl", "curl"),
 ];
 
 /// The version of nextest that the tests are run with where none is installed.

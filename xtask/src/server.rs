@@ -1,4 +1,4 @@
-//! A Keywright server as a child process, and requests to it by curl, the way a person would send them.
+//! A Keywright server as a child process, and requests to it over one kept connection.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -13,13 +13,16 @@ use crate::machine::runtime_dir;
 
 /// Longest time an operation of the demo or a benchmark may take.
 const MAX_WAIT: Duration = Duration::from_secs(120);
-/// How often a result is asked for.
-const POLL: Duration = Duration::from_millis(20);
+/// Longest time one request may take.
+const MAX_REQUEST: Duration = Duration::from_secs(30);
+/// How often a result is asked for: often enough that a benchmark does not measure the waiting.
+const POLL: Duration = Duration::from_millis(4);
 
 /// The running server; ended by TERM when dropped.
 pub(crate) struct Server {
     child: Child,
     binary: PathBuf,
+    http: ureq::Agent,
     pub(crate) url: String,
     pub(crate) workspace_id: String,
     pub(crate) api_key: String,
@@ -43,7 +46,10 @@ impl Server {
         let ready: Value =
             serde_json::from_str(&line).with_context(|| format!("the server did not start; its log is {}", log.display()))?;
         let text = |name: &str| ready[name].as_str().map(str::to_owned).with_context(|| format!("no `{name}` in {line}"));
+        // Every status is an answer to be looked at; only a broken connection is an error.
+        let http = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(MAX_REQUEST)).build().into();
         Ok(Self {
+            http,
             url: text("url")?,
             workspace_id: text("workspaceId")?,
             api_key: text("apiKey")?,
@@ -71,31 +77,25 @@ impl Server {
 
     /// One request; the answer's status and body.
     pub(crate) fn request(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<(u16, Value)> {
-        let mut command = program("curl");
-        command.args(["--silent", "--show-error", "--max-time", "30", "--write-out", "\n%{http_code}", "--request", method]);
-        command.args(["--header", &format!("x-api-key: {}", self.api_key)]);
-        if let Some(body) = body {
-            command.args(["--header", "content-type: application/json", "--data", &body.to_string()]);
+        let mut request =
+            ureq::http::Request::builder().method(method).uri(self.address(path)).header("x-api-key", &self.api_key);
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
         }
-        let printed = output(command.arg(self.address(path)))?;
-        let (body, status) = printed.rsplit_once('\n').context("curl printed no status")?;
-        let body = if body.is_empty() { Value::Null } else { serde_json::from_str(body).with_context(|| body.to_owned())? };
-        Ok((status.parse()?, body))
+        let mut answer = self.http.run(request.body(body.map(Value::to_string).unwrap_or_default())?)?;
+        let text = answer.body_mut().read_to_string()?;
+        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).with_context(|| text.clone())? };
+        Ok((answer.status().as_u16(), body))
     }
 
     /// Saves what a GET answers with in a file.
     pub(crate) fn download(&self, path: &str, file: &Path) -> anyhow::Result<()> {
-        let mut command = program("curl");
-        command.args([
-            "--silent",
-            "--show-error",
-            "--fail",
-            "--max-time",
-            "30",
-            "--header",
-            &format!("x-api-key: {}", self.api_key),
-        ]);
-        output(command.arg("--output").arg(file).arg(self.address(path))).map(drop)
+        let mut answer = self.http.get(self.address(path)).header("x-api-key", &self.api_key).call()?;
+        if !answer.status().is_success() {
+            bail!("{path} answered {}", answer.status());
+        }
+        std::io::copy(&mut answer.body_mut().as_reader(), &mut std::fs::File::create(file)?)?;
+        Ok(())
     }
 
     /// Asks for a result until its status is none of `unfinished`.

@@ -28,6 +28,12 @@ impl Site {
         let url = ready["url"].as_str().context("the example site did not name its url")?.to_owned();
         Ok(Self { child, url })
     }
+
+    /// Turns one of its knobs.
+    pub(crate) fn control(&self, name: &str) -> anyhow::Result<()> {
+        ureq::post(format!("{}/__control/{name}", self.url)).send_json(serde_json::json!({}))?;
+        Ok(())
+    }
 }
 
 impl Drop for Site {
