@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::scalar::present;
+use crate::scalar::{object, object_or_null, present};
 use crate::{ExecutionError, ExecutionReason, JsonObject, Sink, WholeNumber};
 
 /// Starts one API.
@@ -29,15 +29,15 @@ pub struct RunStartRequest {
     #[schema(value_type = i64, required = false, default = 600, minimum = 1, maximum = 21600)]
     pub request_timeout: Option<WholeNumber>,
     /// How often to try.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "object")]
     #[schema(nullable = false)]
     pub retry: Option<Retry>,
     /// The login it works with; required when the project has AuthSessions enabled.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object_or_null")]
     #[schema(nullable = false)]
     pub auth_session: Option<RunAuthSession>,
     /// Not served by this version: anything but `null` is refused.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object_or_null")]
     #[schema(nullable = false)]
     pub sink: Option<Sink>,
 }
@@ -218,6 +218,20 @@ mod tests {
         let text = |state, result| serde_json::to_string(&RunResult::new(&run, &state, result, &[])).unwrap();
         assert_eq!(text(RunState::Pending, None), r#"{"runId":"_____________________","status":"pending"}"#);
         assert_eq!(text(RunState::Completed, None), r#"{"runId":"_____________________","status":"completed","result":null}"#);
+    }
+
+    #[test]
+    fn a_list_of_members_is_no_object() {
+        for (member, value) in [
+            ("retry", json!([1])),
+            ("authSession", json!(["a-session", {}, true, 3, 3, null, 600, true])),
+            ("sink", json!(["webhook", "http://sink.example.test", {}, false, []])),
+        ] {
+            let mut body = json!({"api": "a", "parameters": {}});
+            body[member] = value;
+            let refused = from_value::<RunStartRequest>(body).err().expect(member).to_string();
+            assert!(refused.contains("invalid type: sequence"), "{member}: {refused}");
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Members that JSON and the clients see differently: whole numbers that arrive as floats, objects of the caller's own,
-//! optional members that may not be `null`, and times.
+//! Members that JSON and the clients see differently: whole numbers that arrive as floats, objects of the caller's own and
+//! objects that serde would also read from a list, optional members that may not be `null`, and times.
 
 use keywright_domain::Timestamp;
 use serde::Serialize;
@@ -100,6 +100,41 @@ impl<'de> Visitor<'de> for JsonObjectVisitor {
 /// Reads an optional member that is not nullable: absent is fine (by `serde(default)`), `null` is a wrong type.
 pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// Reads an optional member that is an object and not nullable.
+pub(crate) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(ObjectOnly(deserializer)).map(Some)
+}
+
+/// Reads an optional member that is an object, where `null` means none.
+pub(crate) fn object_or_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::<Object<T>>::deserialize(deserializer).map(|found| found.map(|Object(inner)| inner))
+}
+
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(ObjectOnly(deserializer)).map(Self)
+    }
+}
+
+/// What serde derives for a struct also reads a list of its members' values, in the order in which they happen to be
+/// declared. Behind this, only an object is one.
+struct ObjectOnly<D>(D);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectOnly<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
 }
 
 /// A moment as RFC 3339 in UTC, to the millisecond, with `Z`.

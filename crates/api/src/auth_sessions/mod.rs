@@ -27,7 +27,7 @@ fn active_with_logins(project: &Project) -> Result<&ActiveDeployment, ApiError> 
     if active.settings.is_auth_enabled {
         Ok(active)
     } else {
-        Err(ApiError::bad_request("the project has AuthSessions not enabled"))
+        Err(ApiError::bad_request("AuthSessions are not enabled in the project's settings"))
     }
 }
 

@@ -21,5 +21,5 @@ use crate::http::error::ApiError;
 )]
 pub(crate) async fn handle(State(app): State<Arc<App>>) -> Result<Json<Health>, ApiError> {
     database_answers(&app).await?;
-    Ok(Json(Health { status: HealthStatus::Ok, server: app.parts.health.clone() }))
+    Ok(Json(Health { status: HealthStatus::Ok, server: Some(app.parts.health.clone()) }))
 }

@@ -39,6 +39,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for StrictJson<T> {
         }
         let bytes = read(request, MAX_JSON_BYTES, MAX_JSON_TIME).await?;
         let document = parse_strict_json(&bytes).map_err(|error| ApiError::bad_request(format!("the body {error}")))?;
+        // The types would also take a list of their members' values, in whatever order those are declared.
+        if !document.is_object() {
+            return Err(ApiError::bad_request("the body must be an object"));
+        }
         let mut hasher = Sha256::new();
         digest(&document, &mut hasher);
         let value = serde_path_to_error::deserialize(document).map_err(|error| refusal(&error))?;
@@ -99,7 +103,10 @@ fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
         (Some(parent), Some(field)) => (Some(format!("{parent}.{field}")), "is required".to_owned()),
         (path, None) => {
             // Everything before "expected" may quote the caller; what follows it is ours.
-            let wanted = text.rsplit_once(", expected ").map(|(_, wanted)| format!("must be {wanted}"));
+            let wanted = text.rsplit_once(", expected ").map(|(_, wanted)| wanted);
+            // The names of our types mean nothing to a caller.
+            let is_type = |wanted: &str| wanted.starts_with("struct ") || wanted.contains(" enum ");
+            let wanted = wanted.map(|wanted| format!("must be {}", if is_type(wanted) { "an object" } else { wanted }));
             (path, wanted.unwrap_or_else(|| "has a value that it cannot have".to_owned()))
         }
     };

@@ -60,7 +60,10 @@ pub(super) async fn login(
         (None, false) => return Ok(None),
         (None, true) => return Err(ApiError::bad_member("authSession", "is required: the project has AuthSessions enabled")),
         (Some(_), false) => {
-            return Err(ApiError::bad_member("authSession", "cannot be used: the project has AuthSessions not enabled"));
+            return Err(ApiError::bad_member(
+                "authSession",
+                "cannot be used: AuthSessions are not enabled in the project's settings",
+            ));
         }
         (Some(asked), true) => asked,
     };

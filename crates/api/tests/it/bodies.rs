@@ -83,6 +83,32 @@ async fn json_that_two_readers_could_read_differently_is_refused() {
 }
 
 #[tokio::test]
+async fn a_body_is_an_object_and_never_a_list_of_what_one_would_hold() {
+    let world = World::new().await;
+    world.ready_session("shop-admin").await;
+    for (path, list) in JSON_ROUTES.into_iter().zip([
+        json!(["orders", {}, null, true, 600, {}, null, null]),
+        json!(["shop-admin", {}, null, 3, 3, true, 600]),
+        json!([{}, null, 3, 3, true]),
+        json!([true, 3, 3, null, 600]),
+        json!(["a key"]),
+    ]) {
+        for body in [list, json!(null), json!("x"), json!(1), json!([])] {
+            let answer = world.post(path).json(&body).send().await;
+            assert_eq!(answer.refusal(), (400, "bad-request".to_owned()), "{path} {body}");
+            assert_eq!(answer.json()["message"], "the body must be an object", "{path} {body}");
+        }
+    }
+    for (member, wrong) in [("retry", json!(1)), ("authSession", json!("x")), ("sink", json!(2)), ("sink", json!([]))] {
+        let mut body = json!({"api": "orders", "parameters": {}});
+        body[member] = wrong;
+        let answer = world.post(RUN).json(&body).send().await;
+        assert_eq!(answer.refusal(), (400, "bad-request".to_owned()), "{body}");
+        assert_eq!(answer.json()["message"], format!("`{member}` must be an object"));
+    }
+}
+
+#[tokio::test]
 async fn json_that_is_merely_strange_is_accepted_as_it_is() {
     let world = World::new().await;
     for parameters in [

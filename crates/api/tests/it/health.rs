@@ -14,7 +14,7 @@ async fn probes_need_no_key() {
     );
     for path in ["/health/live", "/health/ready"] {
         let answer = world.get(path).without("x-api-key").send().await;
-        assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({"status": "ok", "server": {}})), "{path}");
+        assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({"status": "ok"})), "{path}");
     }
 }
 
