@@ -21,12 +21,12 @@ const MAX_POLLS: u32 = 18_000;
 
 /// Deploys and says how it went; exit code 1 when the server refused the project.
 pub(crate) async fn deploy(options: DeployOptions) -> anyhow::Result<ExitCode> {
+    let archive = pack(&options.dir)?;
     let name = match options.name {
         Some(name) => name,
         None => project_name(&options.dir)?,
     };
     let client = Client::new(&options.target.url, &options.target.workspace_id, &options.target.api_key)?;
-    let archive = pack(&options.dir)?;
     let uploaded = client.upload_deployment(&name, archive).await.context("the project was not uploaded")?;
     let deployment = wait(&client, &name, uploaded).await?;
     if options.target.json {
