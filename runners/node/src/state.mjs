@@ -56,7 +56,7 @@ export class StateKeeper {
     if (filled.length === 0) return this.#writeCookies(cookies, page);
     const vehicle = isBlank ? page : await this.#newPage();
     const stub = await StubPage.on(vehicle);
-    await writeCookies(stub.session, cookies);
+    this.#warn(await writeCookies(stub.session, cookies));
     for (const origin of filled) this.#warn(await stub.restore(origin, isBlank ? ALL : OF_CONTEXT));
     if (isBlank) await stub.leave();
     else await vehicle.close();
@@ -67,7 +67,7 @@ export class StateKeeper {
     if (cookies.length === 0) return;
     const vehicle = page ?? (await this.#newPage());
     const session = await this.#context.newCDPSession(vehicle);
-    await writeCookies(session, cookies);
+    this.#warn(await writeCookies(session, cookies));
     if (vehicle === page) await session.detach();
     else await vehicle.close();
   }

@@ -203,6 +203,23 @@ describe("the state of two origins", () => {
     assert.match(logs[0].message, /CryptoKey/);
   });
 
+  test("a cookie that the browser refuses is left out with one warning, the others are there", async () => {
+    const common = { domain: "127.0.0.1", path: "/", httpOnly: false };
+    const cookies = [
+      { ...common, name: "kept", value: "1", expires: -1, secure: false },
+      { ...common, name: "__Host-x", value: "1", domain: ".a.example", secure: true },
+      { ...common, name: "late", value: "2", expires: 4102444800, secure: false, sameSite: "Lax" },
+    ];
+    for (const origins of [[], session.origins]) {
+      const { done, logs } = await runner.run("api/keep", {}, { session: { version: 1, cookies, origins }, captureSession: true });
+      assert.equal(done.ok, true, JSON.stringify(done.error));
+      assert.deepEqual(done.session.cookies.map(({ name }) => name).sort(), ["kept", "late"]);
+      assert.deepEqual(logs.map(({ stream, level, message }) => [stream, level, message]), [
+        ["stderr", "warn", "the browser refused the cookie __Host-x of .a.example"],
+      ]);
+    }
+  });
+
   test("more than can be sent is a failed capture", async () => {
     const { done, idle } = await runner.run("api/unclonable", { ...places, size: 17_000_000 }, { captureSession: true });
     assert.deepEqual([done.error.code, done.error.retryable], ["capture-failed", true]);

@@ -8,6 +8,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { kill } from "../src/processes.mjs";
 import { FrameSplitter, decode, encode } from "../src/protocol.mjs";
 
 const MAIN = fileURLToPath(new URL("../src/main.mjs", import.meta.url));
@@ -58,7 +59,7 @@ export class RunnerUnderTest {
       runner.child.kill("SIGKILL");
       await runner.exited;
       server.close();
-      for (const pid of processesOf(runner.slot)) process.kill(pid, "SIGKILL");
+      for (const pid of processesOf(runner.slot)) kill(pid);
       rmSync(runner.folder, { recursive: true, force: true, maxRetries: 5 });
     });
     const [socket] = await Promise.race([once(server, "connection"), runner.exited.then(() => Promise.reject(new Error(runner.stderr)))]);

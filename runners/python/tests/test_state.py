@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from keywright_runner.state import StateKeeper
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
-from worker import BROWSER, EXAMPLES
+from worker import BROWSER, EXAMPLES, Worker
 
 SITE_A = "https://a.example"
 SEEN_FIRST = "<script>window.first = [localStorage.a, sessionStorage.s, history.length, document.referrer]</script>"
@@ -21,10 +21,19 @@ READ = (Path(__file__).parent / "read_stores.js").read_text()
 # --- through the protocol, on the real site -------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def shop_worker(tmp_path_factory: pytest.TempPathFactory, site) -> Iterator[Worker]:
+    """One runner for every login of this file: each attempt has a context of its own."""
+    worker = Worker(tmp_path_factory.mktemp("shop") / "slot")
+    worker.warm()
+    yield worker.bind(EXAMPLES / "shop-py", SHOP_URL=site.url)
+    worker.close()
+
+
 @pytest.fixture
-def shop(warm_worker, site):
+def shop(shop_worker, site):
     site.control("reset")
-    return warm_worker.bind(EXAMPLES / "shop-py", SHOP_URL=site.url)
+    return shop_worker
 
 
 def log_in(shop) -> dict[str, Any]:

@@ -22,6 +22,11 @@ from playwright.async_api import CDPSession, Error, Page
 VISIT_SECONDS = 15.0
 # Writing or reading a large IndexedDB takes seconds, not more: a state is at most one frame.
 CALL_SECONDS = 30.0
+# The renderer reports a new document a moment before the browser has made it the active one.
+NOT_YET_ACTIVE = "Not attached to an active page"
+HISTORY_LOOKS = 500
+HISTORY_LOOK_SECONDS = 0.002
+BLANK = "about:blank"
 EMPTY_DOCUMENT = base64.b64encode(b"<!doctype html><title></title>").decode()
 ALL_STORES = ("localStorage", "sessionStorage", "indexedDB")
 
@@ -68,9 +73,22 @@ class Stub:
 
     async def leave(self) -> None:
         """Give the page back as if it had never been anywhere."""
-        await self._page.goto("about:blank", timeout=VISIT_SECONDS * 1000)
-        await self._session.send("Page.resetNavigationHistory")
+        await self._page.goto(BLANK, wait_until="commit", timeout=VISIT_SECONDS * 1000)
+        await self._forget_history()
         await self._session.detach()
+
+    async def _forget_history(self) -> None:
+        for _ in range(HISTORY_LOOKS):
+            try:
+                history = await self._session.send("Page.getNavigationHistory")
+                if history["entries"][history["currentIndex"]]["url"] == BLANK:
+                    await self._session.send("Page.resetNavigationHistory")
+                    return
+            except Error as error:
+                if NOT_YET_ACTIVE not in error.message:
+                    raise
+            await asyncio.sleep(HISTORY_LOOK_SECONDS)
+        raise StateError("the page does not become blank")
 
     async def _visit(self, origin: str) -> None:
         await self._page.goto(f"{origin}/", wait_until="commit", timeout=VISIT_SECONDS * 1000)
