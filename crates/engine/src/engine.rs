@@ -86,13 +86,15 @@ impl Engine {
         Ok(Self { shared })
     }
 
-    /// Stops: takes no more runs and begins no more attempts at once, lets attempts that are under way go on for at most
-    /// `grace`, then ends them. Runs that have not ended are handed back; an attempt whose user code has started counts.
-    pub async fn stop(self, grace: Duration) {
+    /// Stops: takes no more runs and begins no more attempts at once, lets attempts that are under way go on until `grace` is
+    /// over, then ends them. Runs that have not ended are handed back; an attempt whose user code has started counts.
+    pub async fn stop(self, grace: impl Future<Output = ()>) {
         self.shared.draining.cancel();
         self.shared.tasks.close();
-        if tokio::time::timeout(grace, self.shared.tasks.wait()).await.is_ok() {
-            return;
+        tokio::select! {
+            biased;
+            () = self.shared.tasks.wait() => return,
+            () = grace => {}
         }
         tracing::info!("the grace is over; ending what is under way");
         self.shared.stopping.cancel();

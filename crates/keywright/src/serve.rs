@@ -1,8 +1,9 @@
 //! `keywright serve`: puts the parts together, says in one line on stdout that it is ready, and takes them apart on TERM.
 //!
-//! Order of the start: data folder, key, database (whose lock keeps a second server out), listener, runners, engine, API. If
-//! the process dies anywhere in it, the next start finds a valid folder. Order of the end: no new requests, no new claims,
-//! running attempts get their grace, slots end, the process exits 0.
+//! Order of the start: data folder, key, database (whose lock keeps a second server out), listener, runners, engine, API, and
+//! last the first API key, so that a start that fails has not made a key that nobody saw. If the process dies anywhere in it,
+//! the next start finds a valid folder. Order of the end: no new requests, no new claims, running attempts get their grace
+//! unless TERM or INT comes a second time, slots end, the process exits 0.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use keywright_store::{Blobs, Bootstrap, Clock, Entropy, FileLinks, MasterKey, Ne
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapter::{PoolExecutor, ProjectBuilder};
@@ -32,14 +33,14 @@ const MAX_REQUEST_GRACE: Duration = Duration::from_secs(10);
 /// Runs the server until TERM or INT.
 pub(crate) async fn serve(options: Box<ServeOptions>) -> anyhow::Result<()> {
     let config = Config::load(*options)?;
+    config.require_browser()?;
     crate::logging::start(&config);
     crate::logging::hide_panic_messages();
     #[cfg(feature = "failpoints")]
     crate::failpoints::arm();
 
     // Signals are caught before anything is started, so that none can end us half-way.
-    let mut terminate = signal(SignalKind::terminate()).context("cannot catch TERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch INT")?;
+    let mut signals = Signals::catch()?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -51,13 +52,19 @@ pub(crate) async fn serve(options: Box<ServeOptions>) -> anyhow::Result<()> {
     let database = Arc::new(database.context("the database cannot be opened")?);
     let store: Arc<dyn Store> = Arc::clone(&database) as _;
     let blobs = Blobs::in_folder(&config.data_dir.join("blobs"), vault).context("the blob folder cannot be used")?;
-    let (workspace, first_key) = bootstrap(store.as_ref(), clock.as_ref(), entropy.as_ref()).await?;
 
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
     let url = format!("http://{}", listener.local_addr().context("the listener has no address")?);
     let links = FileLinks::new(config.base_url.clone().unwrap_or_else(|| url.clone()), link_key);
 
-    let (pool, builder) = start_runners(&config).await?;
+    // Installing what runners need can take minutes, during which a signal counts too.
+    let (pool, builder) = tokio::select! {
+        parts = start_runners(&config) => parts?,
+        name = signals.next() => {
+            tracing::info!("{name}: ended before it was ready");
+            return Ok(());
+        }
+    };
     for line in pool.protections().lines() {
         tracing::info!("{line}");
     }
@@ -78,10 +85,10 @@ pub(crate) async fn serve(options: Box<ServeOptions>) -> anyhow::Result<()> {
 
     let health = json!({"version": env!("CARGO_PKG_VERSION"), "protections": pool.protections()});
     let router = keywright_api::router(AppState {
-        store,
+        store: Arc::clone(&store),
         blobs,
-        clock,
-        entropy,
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
         links,
         default_proxy: config.default_proxy.clone(),
         health,
@@ -90,20 +97,49 @@ pub(crate) async fn serve(options: Box<ServeOptions>) -> anyhow::Result<()> {
     let api = keywright_api::serve(listener, router, shutdown.clone());
     tokio::pin!(api);
 
+    let (workspace, first_key) = bootstrap(store.as_ref(), clock.as_ref(), entropy.as_ref()).await?;
     announce(&url, &workspace, first_key.as_deref())?;
     tokio::select! {
         () = &mut api => anyhow::bail!("the API ended by itself"),
-        _ = terminate.recv() => tracing::info!("TERM: ending"),
-        _ = interrupt.recv() => tracing::info!("INT: ending"),
+        name = signals.next() => tracing::info!("{name}: ending"),
     }
     shutdown.cancel();
     if tokio::time::timeout(MAX_REQUEST_GRACE, &mut api).await.is_err() {
         tracing::warn!("some requests were still under way and were cut off");
     }
-    engine.stop(config.shutdown_grace).await;
+    let grace = async {
+        tokio::select! {
+            () = tokio::time::sleep(config.shutdown_grace) => {}
+            name = signals.next() => tracing::info!("{name} again: ending at once"),
+        }
+    };
+    engine.stop(grace).await;
     pool.close().await;
     database.close().await;
     Ok(())
+}
+
+/// The signals that end a server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("cannot catch TERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot catch INT")?,
+        })
+    }
+
+    /// Waits for the next one; its name.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "TERM",
+            _ = self.interrupt.recv() => "INT",
+        }
+    }
 }
 
 async fn start_runners(config: &Config) -> anyhow::Result<(Pool, Builder)> {

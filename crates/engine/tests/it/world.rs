@@ -141,7 +141,7 @@ impl Server<'_> {
 
     /// Stops the engine.
     pub(crate) async fn stop(&mut self, grace: Duration) {
-        in_time(self.engine.take().unwrap().stop(grace)).await;
+        in_time(self.engine.take().unwrap().stop(tokio::time::sleep(grace))).await;
     }
 
     /// Closes the folder and opens it again, with an engine, as the next life of the server.

@@ -9,7 +9,7 @@ mod installer;
 mod options;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keywright_domain::{BrowserChoice, ProxyUrl};
@@ -27,6 +27,10 @@ const MAX_GRACE_SECONDS: u64 = 3_600;
 const DEFAULT_GRACE_SECONDS: u64 = 60;
 /// Two pages in flight per machine of two cores buy all of its throughput; more only adds latency.
 const MIN_DEFAULT_CONCURRENCY: usize = 2;
+
+/// Where Debian's packages put the browsers.
+const HEADLESS_SHELL_PATH: &str = "/usr/bin/chromium-headless-shell";
+const CHROMIUM_PATH: &str = "/usr/bin/chromium";
 
 /// Why a configuration is refused.
 #[derive(Debug, Error)]
@@ -81,6 +85,24 @@ impl Config {
         Self::validate(options)
     }
 
+    /// Refuses a browser that is not there: the one that projects get by default, and any that was named.
+    ///
+    /// # Errors
+    /// See [`InvalidConfig`].
+    pub(crate) fn require_browser(&self) -> Result<(), InvalidConfig> {
+        for (option, path, default, choice) in [
+            ("headless-shell-path", &self.headless_shell_path, HEADLESS_SHELL_PATH, BrowserChoice::HeadlessShell),
+            ("chromium-path", &self.chromium_path, CHROMIUM_PATH, BrowserChoice::Chromium),
+        ] {
+            let is_needed = self.browser == choice || path != Path::new(default);
+            if is_needed && !path.is_file() {
+                let why = format!("there is no {}; install Debian's package, or say where the browser is", path.display());
+                return Err(bad(option, why));
+            }
+        }
+        Ok(())
+    }
+
     fn validate(options: ServeOptions) -> Result<Self, InvalidConfig> {
         let data_dir = options.data_dir.ok_or_else(|| bad("data-dir", "is missing; name the folder that holds everything"))?;
         let cores = std::thread::available_parallelism().map_or(MIN_DEFAULT_CONCURRENCY, std::num::NonZero::get);
@@ -104,8 +126,8 @@ impl Config {
                 BrowserName::ChromiumHeadlessShell => BrowserChoice::HeadlessShell,
                 BrowserName::Chromium => BrowserChoice::Chromium,
             },
-            headless_shell_path: options.headless_shell_path.unwrap_or_else(|| "/usr/bin/chromium-headless-shell".into()),
-            chromium_path: options.chromium_path.unwrap_or_else(|| "/usr/bin/chromium".into()),
+            headless_shell_path: options.headless_shell_path.unwrap_or_else(|| HEADLESS_SHELL_PATH.into()),
+            chromium_path: options.chromium_path.unwrap_or_else(|| CHROMIUM_PATH.into()),
             browser_args,
             ignore_https_errors: options.ignore_https_errors.unwrap_or(false),
             require_sandbox: options.require_sandbox.unwrap_or(false),

@@ -54,3 +54,31 @@ fn a_file_with_an_unknown_member_is_refused_without_quoting_it() {
     let missing = ServeOptions { config: Some(folder.path().join("nowhere.toml")), ..ServeOptions::default() };
     assert!(matches!(Config::load(missing).unwrap_err(), InvalidConfig::Unreadable { .. }));
 }
+
+#[test]
+fn a_browser_that_is_not_there_is_refused_when_it_is_the_default_or_was_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let there = folder.path().join("browser");
+    std::fs::write(&there, "").unwrap();
+    let nowhere = folder.path().join("nowhere");
+    for (shell, chromium, browser, refused) in [
+        (Some(&there), None, None, None),
+        (Some(&nowhere), None, None, Some("headless-shell-path")),
+        (Some(&there), Some(&nowhere), None, Some("chromium-path")),
+        (None, Some(&there), Some(BrowserName::Chromium), None),
+        (None, Some(&nowhere), Some(BrowserName::Chromium), Some("chromium-path")),
+    ] {
+        let config = Config::load(ServeOptions {
+            headless_shell_path: shell.cloned(),
+            chromium_path: chromium.cloned(),
+            browser,
+            ..options()
+        });
+        let answer = config.unwrap().require_browser();
+        let named = answer.err().map(|error| match error {
+            InvalidConfig::Value { option, .. } => option,
+            other => panic!("{other}"),
+        });
+        assert_eq!(named, refused, "{shell:?} {chromium:?} {browser:?}");
+    }
+}
