@@ -6,6 +6,7 @@
 //! process dies here.
 
 mod attempt;
+mod browser_state;
 mod code;
 mod deployment;
 mod entry;
@@ -22,6 +23,7 @@ mod strict;
 mod time;
 
 pub use attempt::{AttemptEnd, AttemptFailure, AttemptNumber, ExtendedPayload, Stage};
+pub use browser_state::state_strings;
 pub use code::{AttemptCode, Category, RunCode};
 pub use deployment::{DeploymentStatus, Language, Problem};
 pub use entry::{ApiName, Entry, InvalidName, ProjectName};

@@ -36,6 +36,7 @@ pub(crate) async fn serve(options: Box<ServeOptions>) -> anyhow::Result<()> {
     config.require_browser()?;
     crate::logging::start(&config);
     crate::logging::hide_panic_messages();
+    keywright_runner::keep_memory_private().context("the memory of the server cannot be kept private")?;
     #[cfg(feature = "failpoints")]
     crate::failpoints::arm();
 

@@ -12,6 +12,7 @@ mod node;
 mod project;
 mod python;
 mod python_version;
+mod secrets;
 mod workshop;
 
 use std::io;

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use keywright_domain::{AttemptEnd, AttemptOrder, BrowserChoice, DeploymentId, Isolation, Language, Secret, Stage};
+use keywright_domain::{
+    AttemptEnd, AttemptOrder, BrowserChoice, DeploymentId, Isolation, Language, Secret, Stage, state_strings,
+};
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
@@ -162,7 +164,7 @@ impl Pool {
     /// slot is gone.
     pub async fn execute(&self, order: AttemptOrder, host: Arc<dyn AttemptHost>, cancel: CancellationToken) -> AttemptReport {
         let mut log = AttemptLog::new(Masker::new(order.masked.reveal()));
-        let (stage, masked) = (order.stage, Secret::new(order.masked.reveal().clone()));
+        let (stage, mut masked) = (order.stage, order.masked.reveal().clone());
         // On a task of its own: when nobody waits for the report any more the attempt is canceled, and its slot still comes to
         // an orderly end.
         let cancel = cancel.child_token();
@@ -190,7 +192,20 @@ impl Pool {
             Stage::Check | Stage::Create | Stage::PostCheck => true,
             Stage::Api => false,
         };
-        AttemptReport { end, log: log.into_bytes(), trace: trace.map(|path| RawTrace { path, is_login, masked }) }
+        let log = match &end {
+            // Nobody knew what the login would get while the log was written.
+            AttemptEnd::Captured { state } => {
+                let got = state_strings(state.reveal());
+                let log = log.into_bytes_without(&got);
+                masked.extend(got);
+                log
+            }
+            AttemptEnd::Returned { .. } | AttemptEnd::CheckPassed | AttemptEnd::Failed(_) | AttemptEnd::Aborted => {
+                log.into_bytes()
+            }
+        };
+        let trace = trace.map(|path| RawTrace { path, is_login, masked: Secret::new(masked) });
+        AttemptReport { end, log, trace }
     }
 
     /// Keeps a slot warm for a deployment whose environment or browser is not the base one.

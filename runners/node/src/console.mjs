@@ -32,13 +32,23 @@ export class AttemptLog {
   /** Text without regard to lines; the rest after the last line end waits for more of the same stream and level. */
   text(stream, level, text) {
     const key = `${stream} ${level}`;
-    const lines = ((this.#partial.get(key)?.rest ?? "") + text).split("\n");
-    let rest = lines.pop();
+    let { rest, isOverlong } = this.#partial.get(key) ?? { rest: "", isOverlong: false };
+    let more = text;
+    if (isOverlong) {
+      // The line was sent, cut; what follows up to its end is the part that was cut off.
+      const end = more.indexOf("\n");
+      if (end < 0) return;
+      more = more.slice(end + 1);
+      isOverlong = false;
+    }
+    const lines = (rest + more).split("\n");
+    rest = lines.pop();
     if (rest.length > LINE_BYTES) {
       lines.push(rest);
       rest = "";
+      isOverlong = true;
     }
-    if (rest) this.#partial.set(key, { stream, level, rest });
+    if (rest || isOverlong) this.#partial.set(key, { stream, level, rest, isOverlong });
     else this.#partial.delete(key);
     for (const line of lines) this.line(stream, level, line.endsWith("\r") ? line.slice(0, -1) : line);
   }
@@ -57,7 +67,9 @@ export class AttemptLog {
 
   /** Take no more lines: `done` is about to be sent. Lines that never got their end are sent first. */
   close() {
-    for (const { stream, level, rest } of this.#partial.values()) this.line(stream, level, rest);
+    for (const { stream, level, rest } of this.#partial.values()) {
+      if (rest) this.line(stream, level, rest);
+    }
     this.#partial.clear();
     this.#closed = true;
   }

@@ -5,6 +5,7 @@ use std::path::Path;
 use keywright_domain::{ApiName, InvalidSettings, Language, Problem, SETTINGS_FILES, Settings};
 
 use super::entries::{self, Entries};
+use super::secrets;
 use super::{BuildFailure, disk, line_with};
 
 /// An unpacked project.
@@ -37,6 +38,8 @@ impl Project {
             message: format!("`{member}` is not supported by this version and has no effect"),
         });
         let warnings = ignored.collect();
+        secrets::hide_proxy_password(folder, &settings_file, &settings_text, &settings)
+            .map_err(disk("take the proxy's password out of the unpacked settings"))?;
         Ok(Self { language, settings_file, settings_text, is_auth_enabled, apis: entries.apis, warnings })
     }
 }
