@@ -88,6 +88,10 @@ impl Protections {
     }
 }
 
+/// What the temporary folder is called inside. Full Chromium makes a socket in it, and the address of a socket has at most 107
+/// bytes, which a slot's own path can use up.
+const SHORT_NAME: &str = "/tmp/.slot";
+
 /// What a sandboxed process may reach beside the system.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reach<'a> {
@@ -172,14 +176,18 @@ impl Sandbox {
         match &self.wall {
             Wall::Bubblewrap { bwrap, setpriv } => {
                 let folder = launch.folder.clone();
+                let mut launch = launch;
+                for (_, value) in launch.env.iter_mut().filter(|(name, value)| name == "TMPDIR" && *value == folder) {
+                    *value = SHORT_NAME.into();
+                }
                 let env = find_tool("env").unwrap_or_else(|| PathBuf::from("/usr/bin/env"));
                 // The folder is private to the user inside, so it is entered last.
-                let inside = launch.behind(env, ["-C".into(), folder.into_os_string()]);
+                let inside = launch.behind(env, ["-C".into(), folder.clone().into_os_string()]);
                 let inside = match setpriv {
                     Some(setpriv) => inside.behind(setpriv, give_up_root()),
                     None => inside,
                 };
-                let mut outside = inside.behind(bwrap, walls(setpriv.is_some(), reach)).limited();
+                let mut outside = inside.behind(bwrap, walls(setpriv.is_some(), &folder, reach)).limited();
                 outside.folder = PathBuf::from("/");
                 outside
             }
@@ -228,7 +236,7 @@ fn give_up_root() -> [OsString; 7] {
 }
 
 /// Bubblewrap's arguments.
-fn walls(is_root: bool, reach: Reach<'_>) -> Vec<OsString> {
+fn walls(is_root: bool, folder: &Path, reach: Reach<'_>) -> Vec<OsString> {
     let mut args: Vec<OsString> = Vec::new();
     let mut add = |words: &[&std::ffi::OsStr]| args.extend(words.iter().map(OsString::from));
     for word in ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--new-session"] {
@@ -258,6 +266,7 @@ fn walls(is_root: bool, reach: Reach<'_>) -> Vec<OsString> {
         }
         add(&[words[0].as_ref(), place.as_ref()]);
     }
+    add(&["--symlink".as_ref(), folder.as_os_str(), SHORT_NAME.as_ref()]);
     // Folders on the way to what is bound. Bubblewrap would make them unreadable for anybody but root.
     let settings: Vec<(PathBuf, PathBuf)> = SYSTEM_SETTINGS
         .iter()
@@ -359,6 +368,27 @@ mod tests {
         );
         let launch = Launch::new("/bin/sh", scratch.path()).var("PATH", "/usr/bin:/bin").arg("-c").arg(script);
         let reach = Reach { writable: &[scratch.path().to_owned()], readable: &[given.path().to_owned()] };
+        let mut process = spawner.spawn(sandbox.wrap(launch, reach)).await.unwrap();
+        let mut words = String::new();
+        process.stderr.take().unwrap().read_to_string(&mut words).await.unwrap();
+        assert_eq!(process.wait().await, Exit::Code(0), "{words}");
+    }
+
+    #[tokio::test]
+    async fn the_temporary_folder_has_a_short_name_inside() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().join("a-folder-with-a-name-that-is-far-too-long-for-a-socket".repeat(3));
+        std::fs::create_dir(&folder).unwrap();
+        let spawner = Spawner::start().unwrap();
+        let (sandbox, protections) = Sandbox::probe(&spawner, scratch.path()).await;
+        if !protections.is_runner_sandboxed {
+            eprintln!("skipped: this host allows no bubblewrap");
+            return;
+        }
+        sandbox.give(&folder).unwrap();
+        let script = "set -e; test ${#TMPDIR} -lt 40; echo x > $TMPDIR/written; test -f ./written";
+        let launch = Launch::new("/bin/sh", &folder).var("PATH", "/usr/bin:/bin").var("TMPDIR", &folder).arg("-c").arg(script);
+        let reach = Reach { writable: &[folder.clone()], readable: &[] };
         let mut process = spawner.spawn(sandbox.wrap(launch, reach)).await.unwrap();
         let mut words = String::new();
         process.stderr.take().unwrap().read_to_string(&mut words).await.unwrap();
