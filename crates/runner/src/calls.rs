@@ -24,7 +24,10 @@ const MAX_KEY_BYTES: usize = 1_024;
 /// Longest name and content type of a stored file.
 const MAX_NAME_BYTES: usize = 255;
 
-/// Why a call was not answered, as user code reads it.
+/// How much of what is wrong with a call's parameters is repeated; the parser quotes them, and they can fill a frame.
+const MAX_QUOTED_CHARS: usize = 200;
+
+/// Why a call was not answered, as user code reads it. Never longer than a few hundred characters.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) code: &'static str,
@@ -94,8 +97,10 @@ pub(crate) async fn answer(call: Call, host: Arc<dyn AttemptHost>, folder: Arc<S
 }
 
 fn params<'c, T: Deserialize<'c>>(call: &'c Call) -> Result<T, Refusal> {
-    serde_json::from_str(call.params.get())
-        .map_err(|error| invalid(format!("the parameters of {} are not right: {error}", call.method)))
+    serde_json::from_str(call.params.get()).map_err(|error| {
+        let why: String = error.to_string().chars().take(MAX_QUOTED_CHARS).collect();
+        invalid(format!("the parameters of {} are not right: {why}", call.method))
+    })
 }
 
 fn bounded(what: &str, text: &str, max_bytes: usize) -> Result<(), Refusal> {
@@ -114,4 +119,18 @@ fn refused(error: HostError) -> Refusal {
         tracing::warn!(cause = cause.as_ref(), "a call of user code could not be answered");
     }
     Refusal { code: error.code(), message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_does_not_repeat_a_frame_full_of_parameters() {
+        let text = RawValue::from_string(format!("\"{}\"", "\\\"".repeat(1_000_000))).unwrap();
+        let call = Call { attempt_id: "r.1".to_owned(), call_id: 1, method: "kv.get".to_owned(), params: text };
+        let refusal = params::<GetValue>(&call).err().expect("a text is no object");
+        assert_eq!(refusal.code, "invalid-call");
+        assert!(refusal.message.len() < 1_000, "{} bytes", refusal.message.len());
+    }
 }
