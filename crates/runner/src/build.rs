@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 use self::project::Project;
 use self::workshop::Workshop;
 use crate::archive::{UNFINISHED, UnpackError, unpack};
-use crate::folder::{sweep, wipe};
+use crate::folder::{remove, remove_unfinished, sweep, wipe};
 use crate::manifest::{ManifestError, OWN_FOLDER};
 use crate::modes::readable_for_everybody;
 use crate::runtime::{Installer, RuntimePaths};
@@ -175,7 +175,7 @@ impl Builder {
             wipe(&scratch)?;
             // Runners enter it under another user's name; its folders are private to each.
             std::fs::set_permissions(&scratch, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-            remove_unfinished(&deployments)?;
+            remove_unfinished(&deployments, UNFINISHED)?;
             let trial = scratch.join("trial");
             wipe(&trial)?;
             Ok((deployments, scratch, trial))
@@ -273,25 +273,6 @@ impl Drop for Unfinished {
             tracing::error!(folder = %self.folder.display(), %error, "a failed build could not be removed");
         }
     }
-}
-
-/// Removes a folder, which may not be there.
-fn remove(folder: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Err(_) | Ok(()) => Ok(()),
-    }
-}
-
-/// What unpacking left when an earlier life ended in the middle of it.
-fn remove_unfinished(deployments: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(deployments)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            remove(&entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 /// Makes everything readable for runners and writable for none, and has it on the disk before the manifest says so.

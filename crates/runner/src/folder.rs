@@ -23,9 +23,6 @@ use crate::tree;
 /// How long processes of an earlier life have to disappear after they were killed.
 const SWEEP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pause between looks at processes that are about to disappear.
-pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-
 /// A slot's folder. Not removed by dropping: only [`SlotFolder::remove`] knows that nobody lives there any more.
 #[derive(Debug)]
 pub(crate) struct SlotFolder {
@@ -126,7 +123,7 @@ impl SlotFolder {
 }
 
 /// Removes a file, a link or a whole folder, without following links; that it is not there is fine.
-fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     let removed = match std::fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(path),
         Ok(_) => std::fs::remove_file(path),
@@ -136,6 +133,17 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Err(_) | Ok(()) => Ok(()),
     }
+}
+
+/// Removes what is in a folder under a name that begins so: work that an earlier process did not finish.
+pub(crate) fn remove_unfinished(folder: &Path, prefix: &str) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes an empty, private folder, whatever was there.
@@ -168,7 +176,7 @@ pub(crate) fn sweep(slots: &Path) -> io::Result<()> {
             return Err(io::Error::other(format!("processes of an earlier life do not end: {left:?}")));
         }
         left.iter().for_each(|pid| tree::send(*pid, Signal::KILL));
-        std::thread::sleep(LOOK_INTERVAL);
+        std::thread::sleep(tree::LOOK_INTERVAL);
     }
 }
 

@@ -146,7 +146,8 @@ impl std::fmt::Display for Exit {
 /// One thing to start, and whom to tell.
 type Request = (Launch, oneshot::Sender<std::io::Result<Process>>);
 
-/// The thread that starts processes. Clones share it; it ends with the last of them.
+/// The thread that starts processes. Clones share it; it ends with the last of them. Whoever asks waits for the answer, so
+/// there are never more requests than attempts, builds and slots that are being started.
 #[derive(Clone, Debug)]
 pub(crate) struct Spawner {
     requests: mpsc::Sender<Request>,

@@ -7,13 +7,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::process::Signal;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
-use crate::folder::LOOK_INTERVAL;
-use crate::spawn::{Exit, Launch, Process, Spawner};
+use crate::spawn::{Exit, Launch, Spawner};
 use crate::tree;
 
 /// Most bytes kept of each stream: the beginning of stdout, which is an answer, and the end of stderr, where the reason is.
@@ -21,9 +19,6 @@ const MAX_KEPT_BYTES: usize = 2 * 1024 * 1024;
 
 /// Most characters of a tool's own words in an error.
 const MAX_QUOTED_CHARS: usize = 2_000;
-
-/// How long what was killed has to disappear.
-const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A tool that came to its end.
 #[derive(Debug)]
@@ -66,7 +61,7 @@ pub(crate) async fn run(
         .map_err(|source| ToolError::Start { program: name.to_owned(), source })?;
     let (stdout, stderr) = (process.stdout.take(), process.stderr.take());
     let over = timeout(limit, async { tokio::join!(process.wait(), beginning(stdout), kept_end(stderr)) }).await;
-    let left = end_all(&mut process, folder).await;
+    let left = tree::end_all(&mut process, folder).await;
     if left > 0 {
         tracing::error!(tool = %name.display(), left, "processes of a tool do not end");
     }
@@ -91,26 +86,6 @@ pub(crate) fn last_words(text: &str) -> String {
     let text = text.trim();
     let skipped = text.chars().count().saturating_sub(MAX_QUOTED_CHARS);
     text.chars().skip(skipped).filter(|c| !c.is_control() || *c == '\n').collect()
-}
-
-/// Kills whatever is left of a process and what it started; how many do not go.
-pub(crate) async fn end_all(process: &mut Process, folder: &Path) -> usize {
-    let deadline = Instant::now() + END_TIMEOUT;
-    let root = process.pid();
-    loop {
-        // Reaping it keeps it from being seen for ever.
-        let is_over = process.ended().is_some();
-        let marked = folder.to_owned();
-        let left = tokio::task::spawn_blocking(move || tree::of_slot(root, &marked)).await.unwrap_or_default();
-        if left.is_empty() && is_over {
-            return 0;
-        }
-        if Instant::now() > deadline {
-            return left.len();
-        }
-        left.iter().for_each(|entry| tree::send(entry.pid, Signal::KILL));
-        sleep(LOOK_INTERVAL).await;
-    }
 }
 
 async fn beginning(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {

@@ -7,11 +7,21 @@
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::spawn::Process;
 
 /// The variable that says which slot a process belongs to.
 pub(crate) const SLOT_VARIABLE: &str = "KEYWRIGHT_SLOT_DIR";
+
+/// Pause between looks at processes that are about to disappear.
+pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How long what was killed has to disappear, and the first process to be reaped.
+const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One living process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +100,24 @@ fn slot_of(pid: i32) -> Option<Vec<u8>> {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
     let prefix = format!("{SLOT_VARIABLE}=");
     environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(prefix.as_bytes())).map(<[u8]>::to_vec)
+}
+
+/// Kills everything that belongs to the slot in `folder` whose first process is this one, until nothing of it is left. Returns
+/// how many processes do not go.
+pub(crate) async fn end_all(process: &mut Process, folder: &Path) -> usize {
+    let (root, deadline) = (process.pid(), Instant::now() + END_TIMEOUT);
+    let left = loop {
+        let marked = folder.to_owned();
+        let left = tokio::task::spawn_blocking(move || of_slot(root, &marked)).await.unwrap_or_default();
+        if left.is_empty() || Instant::now() > deadline {
+            break left.len();
+        }
+        left.iter().for_each(|entry| send(entry.pid, Signal::KILL));
+        sleep(LOOK_INTERVAL).await;
+    };
+    // Reaped last: until then its number belongs to nobody else.
+    drop(timeout(END_TIMEOUT, process.wait()).await);
+    left
 }
 
 /// Sends a signal to one process. That it has ended already is no failure.

@@ -24,7 +24,8 @@ use crate::manifest::Manifest;
 use crate::protocol::{VERSION, codec};
 use crate::sandbox::Reach;
 use crate::spawn::Process;
-use crate::tools::{end_all, kept_end, last_words};
+use crate::tools::{kept_end, last_words};
+use crate::tree::end_all;
 
 /// Interpreter and Playwright take a second or two, on a busy machine ten.
 const START_TIMEOUT: Duration = Duration::from_secs(60);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use crate::folder::remove_unfinished;
 use crate::modes::readable_for_everybody;
 use crate::spawn::{Launch, Spawner, TOOL_FOLDERS, find_tool};
 use crate::tools::{self, ToolError};
@@ -149,7 +150,8 @@ pub(super) async fn ensure(root: &Path, installer: &Installer) -> Result<PathBuf
     if target.is_dir() {
         return Ok(target);
     }
-    sweep(&root).map_err(disk("remove an unfinished installation"))?;
+    // Under the lock, so nobody is still at work on it.
+    remove_unfinished(&root, UNFINISHED).map_err(disk("remove an unfinished installation"))?;
     tracing::info!(folder = %target.display(), "installing the runners; this is done once and takes a minute");
     let fresh = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&root).map_err(disk("make a folder for the runners"))?;
     install(&spawner, installer, &interpreters, fresh.path()).await?;
@@ -257,17 +259,6 @@ fn lock_file(path: &Path) -> io::Result<File> {
     let file = File::options().create(true).truncate(false).write(true).open(path)?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
     Ok(file)
-}
-
-/// Removes what earlier processes did not finish. Only under the lock.
-fn sweep(root: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(root)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            std::fs::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

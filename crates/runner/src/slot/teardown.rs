@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::Slot;
-use crate::folder::{LOOK_INTERVAL, SlotFolder};
+use crate::folder::SlotFolder;
 use crate::protocol::ToRunner;
 use crate::spawn::Process;
 use crate::tree;
@@ -19,9 +19,6 @@ const TERM_GRACE: Duration = Duration::from_secs(3);
 
 /// From `shutdown` to TERM, for a slot in which nothing of the user's runs.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
-
-/// From KILL to the certainty that nothing is left.
-const KILL_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Slot {
     /// Ends everything in the slot and removes its folder. `is_user_code_over` says that nothing of the user's runs any more,
@@ -54,39 +51,18 @@ impl Slot {
 
 /// KILL, until nothing of the slot is left.
 pub(super) async fn end_tree(process: &mut Process, folder: &Path, has_pid_namespace: bool) {
-    let deadline = Instant::now() + KILL_TIMEOUT;
-    let root = process.pid();
-    if has_pid_namespace {
-        if process.ended().is_none() {
-            // With the first process of a namespace the kernel ends every other one in it; ours is its parent and follows.
-            tree::descendants(&tree::processes(), root)
-                .iter()
-                .filter(|(_, at)| *at == 1)
-                .for_each(|(entry, _)| tree::send(entry.pid, Signal::KILL));
-            tree::send(root, Signal::KILL);
-        }
-        drop(timeout(KILL_TIMEOUT, process.wait()).await);
-        wait_for_end(folder, root, deadline, |_| {}).await;
-    } else {
-        wait_for_end(folder, root, deadline, |pid| tree::send(pid, Signal::KILL)).await;
-        drop(timeout(KILL_TIMEOUT, process.wait()).await);
+    if has_pid_namespace && process.ended().is_none() {
+        // With the first process of a namespace the kernel ends every other one in it; ours is its parent and follows.
+        let root = process.pid();
+        tree::descendants(&tree::processes(), root)
+            .iter()
+            .filter(|(_, at)| *at == 1)
+            .for_each(|(entry, _)| tree::send(entry.pid, Signal::KILL));
+        tree::send(root, Signal::KILL);
     }
-}
-
-/// Looks until no process of the slot is left, doing something to each that is.
-async fn wait_for_end(folder: &Path, root: i32, deadline: Instant, act: impl Fn(i32)) {
-    loop {
-        let marked = folder.to_owned();
-        let left = tokio::task::spawn_blocking(move || tree::of_slot(root, &marked)).await.unwrap_or_default();
-        if left.is_empty() {
-            return;
-        }
-        if Instant::now() > deadline {
-            tracing::error!(pids = ?left.iter().map(|entry| entry.pid).collect::<Vec<_>>(), "processes of a slot do not end");
-            return;
-        }
-        left.iter().for_each(|entry| act(entry.pid));
-        tokio::time::sleep(LOOK_INTERVAL).await;
+    let left = tree::end_all(process, folder).await;
+    if left > 0 {
+        tracing::error!(folder = %folder.display(), left, "processes of a slot do not end");
     }
 }
 
