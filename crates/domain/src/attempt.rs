@@ -36,13 +36,19 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// Whether the run holds its session alone during this stage.
+    /// Whether it is part of a login: `create`, or a check of what one left.
     #[must_use]
-    pub const fn holds_session(self) -> bool {
+    pub const fn is_login(self) -> bool {
         match self {
             Self::Check | Self::Create | Self::PostCheck => true,
             Self::Api => false,
         }
+    }
+
+    /// Whether the run holds its session alone during this stage: whatever is part of a login does.
+    #[must_use]
+    pub const fn holds_session(self) -> bool {
+        self.is_login()
     }
 
     /// The stored form.
@@ -83,6 +89,20 @@ pub struct AttemptFailure {
     pub is_retryable: bool,
     /// Whether user code may have started, so that the attempt uses up its budget.
     pub is_counted: bool,
+}
+
+impl AttemptFailure {
+    /// A fault of ours after user code may have started.
+    #[must_use]
+    pub fn may_have_started(message: &str) -> Self {
+        Self { code: AttemptCode::InternalServerError, message: message.to_owned(), is_retryable: true, is_counted: true }
+    }
+
+    /// An attempt whose worker is gone: user code may have run.
+    #[must_use]
+    pub fn worker_lost() -> Self {
+        Self::may_have_started("the worker was lost during the attempt")
+    }
 }
 
 /// How an attempt ended.

@@ -31,10 +31,7 @@ macro_rules! nanoid_id {
         pub struct $name(String);
 
         impl $name {
-            /// How many characters an id of this kind has; as many bytes of entropy make one.
-            pub const LENGTH: usize = $length;
-
-            /// A new id from fresh entropy.
+            /// A new id from fresh entropy, a byte for each of its characters.
             #[must_use]
             pub fn from_entropy(entropy: [u8; $length]) -> Self {
                 Self(nanoid(&entropy))

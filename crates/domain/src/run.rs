@@ -240,7 +240,7 @@ impl RunState {
                 Ok(Transition { state: Self::Started(progress), effects: Vec::new() })
             }
             (Self::Started(progress), RunEvent::AttemptEnded(end)) => ended(plan, progress, end),
-            (Self::Started(progress), RunEvent::WorkerLost) => Ok(failed_once(plan, progress, &worker_lost())),
+            (Self::Started(progress), RunEvent::WorkerLost) => Ok(failed_once(plan, progress, &AttemptFailure::worker_lost())),
             (Self::Pending | Self::Started(_), RunEvent::SessionDeleted) => Ok(session_gone()),
             (Self::Pending, RunEvent::SessionLocked) => Ok(canceled_for_login(Dependency {
                 cause: RunCode::AuthSessionLocked,
@@ -252,7 +252,11 @@ impl RunState {
                 let effects = if is_recreating(plan, &state) { vec![Effect::MarkExpired] } else { abandoned(plan) };
                 Ok(Transition { state: Self::Canceled(reason.clone()), effects })
             }
-            (state, event) => Err(InvalidTransition { from: state.as_str(), event: event.name() }),
+            (state @ Self::Pending, event @ (RunEvent::AttemptEnded(_) | RunEvent::WorkerLost))
+            | (state @ Self::Started(_), event @ RunEvent::SessionLocked)
+            | (state @ (Self::Completed | Self::Failed(_) | Self::Canceled(_)), event) => {
+                Err(InvalidTransition { from: state.as_str(), event: event.name() })
+            }
         }
     }
 }
@@ -432,15 +436,6 @@ fn summary(progress: &Progress) -> String {
         0 => format!("{what} could not be started"),
         1 => format!("{what} failed after 1 attempt"),
         used => format!("{what} failed after {used} attempts"),
-    }
-}
-
-fn worker_lost() -> AttemptFailure {
-    AttemptFailure {
-        code: AttemptCode::InternalServerError,
-        message: "the worker was lost during the attempt".to_owned(),
-        is_retryable: true,
-        is_counted: true,
     }
 }
 

@@ -1,8 +1,6 @@
-//! A value that must not be printed. It has no `Debug` output, no `Display`, and is wiped when it is a string.
+//! A value that must not be printed. Its `Debug` says nothing about it, and it has no `Display`.
 //!
 //! Getting at it is one greppable word: `reveal`.
-
-use zeroize::Zeroize;
 
 /// Something that must not reach a log, an error or an answer.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -22,13 +20,6 @@ impl<T> Secret<T> {
     /// The value itself, taken out.
     pub fn into_inner(self) -> T {
         self.0
-    }
-}
-
-impl Secret<String> {
-    /// Overwrites the text in memory.
-    pub fn wipe(&mut self) {
-        self.0.zeroize();
     }
 }
 

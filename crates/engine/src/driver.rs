@@ -16,7 +16,7 @@ use keywright_store::{AttemptClose, AttemptOutcome, BlobKey, CommitOutcome, Depl
 use serde_json::Value;
 
 use crate::backoff::{Halt, patiently};
-use crate::ends::{Told, not_started, settle, worker_lost};
+use crate::ends::{Told, not_started, settle};
 use crate::login::{feasible_plan, standing};
 use crate::order::{Material, deployment_of};
 use crate::shared::Shared;
@@ -104,8 +104,8 @@ impl Driver {
         };
         let is_gone = self.run.plan.needs_session && standing == SessionStanding::Missing;
         let event = if is_gone { RunEvent::SessionDeleted } else { RunEvent::WorkerLost };
-        let close =
-            AttemptClose { number, outcome: AttemptOutcome::Failed(worker_lost()), log_blob: None, is_trace_pending: false };
+        let outcome = AttemptOutcome::Failed(AttemptFailure::worker_lost());
+        let close = AttemptClose { number, outcome, log_blob: None, is_trace_pending: false };
         self.commit(&plan, event, Some(close), Kept::default()).await
     }
 

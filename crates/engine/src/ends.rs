@@ -18,16 +18,6 @@ pub(crate) fn not_started(message: String) -> AttemptFailure {
     AttemptFailure { code: AttemptCode::InternalServerError, message, is_retryable: true, is_counted: false }
 }
 
-/// A fault of ours after user code may have started.
-pub(crate) fn may_have_started(message: &str) -> AttemptFailure {
-    AttemptFailure { code: AttemptCode::InternalServerError, message: message.to_owned(), is_retryable: true, is_counted: true }
-}
-
-/// An attempt whose worker is gone.
-pub(crate) fn worker_lost() -> AttemptFailure {
-    may_have_started("the worker was lost during the attempt")
-}
-
 /// The end as it may be put to the machine: one that fits its stage.
 pub(crate) fn settle(stage: Stage, end: AttemptEnd, told: Option<Told>) -> AttemptEnd {
     match (stage, end) {
@@ -35,12 +25,13 @@ pub(crate) fn settle(stage: Stage, end: AttemptEnd, told: Option<Told>) -> Attem
         | (Stage::Check | Stage::PostCheck, end @ AttemptEnd::CheckPassed)
         | (Stage::Create, end @ AttemptEnd::Captured { .. })
         | (Stage::Api, end @ AttemptEnd::Returned { .. }) => end,
-        (_, AttemptEnd::Aborted) => AttemptEnd::Failed(may_have_started(match told {
+        (_, AttemptEnd::Aborted) => AttemptEnd::Failed(AttemptFailure::may_have_started(match told {
             Some(Told::Stopping) => "the server was stopped during the attempt",
             Some(Told::ClaimLost) | None => "the attempt was aborted although nobody had asked for it",
         })),
         (_, AttemptEnd::CheckPassed | AttemptEnd::Captured { .. } | AttemptEnd::Returned { .. }) => {
-            AttemptEnd::Failed(may_have_started("the worker reported an end that this kind of attempt cannot have"))
+            let message = "the worker reported an end that this kind of attempt cannot have";
+            AttemptEnd::Failed(AttemptFailure::may_have_started(message))
         }
     }
 }

@@ -82,8 +82,8 @@ impl Material<'_> {
             timezone: settings.timezone,
             locale: settings.locale,
             proxy,
-            is_trace_wanted: if is_login(stage) { run.is_session_trace_wanted } else { run.is_trace_wanted },
-            timeout: if is_login(stage) { run.session_timeout } else { run.timeout },
+            is_trace_wanted: if stage.is_login() { run.is_session_trace_wanted } else { run.is_trace_wanted },
+            timeout: if stage.is_login() { run.session_timeout } else { run.timeout },
         })
     }
 
@@ -152,13 +152,6 @@ impl Material<'_> {
         let credentials: Vec<&Value> = self.run.session_input.iter().chain(stored).map(Secret::reveal).collect();
         let states: Vec<&Value> = self.run.candidate.iter().chain(state).map(Secret::reveal).collect();
         masked_texts(&credentials, proxy, &states)
-    }
-}
-
-const fn is_login(stage: Stage) -> bool {
-    match stage {
-        Stage::Check | Stage::Create | Stage::PostCheck => true,
-        Stage::Api => false,
     }
 }
 

@@ -12,9 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use keywright_domain::{
-    AttemptEnd, AttemptOrder, BrowserChoice, DeploymentId, Isolation, Language, Secret, Stage, state_strings,
-};
+use keywright_domain::{AttemptEnd, AttemptOrder, BrowserChoice, DeploymentId, Isolation, Language, Secret, state_strings};
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
@@ -188,10 +186,6 @@ impl Pool {
             | AttemptEnd::CheckPassed
             | AttemptEnd::Aborted) => other,
         };
-        let is_login = match stage {
-            Stage::Check | Stage::Create | Stage::PostCheck => true,
-            Stage::Api => false,
-        };
         let log = match &end {
             // Nobody knew what the login would get while the log was written.
             AttemptEnd::Captured { state } => {
@@ -204,7 +198,7 @@ impl Pool {
                 log.into_bytes()
             }
         };
-        let trace = trace.map(|path| RawTrace { path, is_login, masked: Secret::new(masked) });
+        let trace = trace.map(|path| RawTrace { path, is_login: stage.is_login(), masked: Secret::new(masked) });
         AttemptReport { end, log, trace }
     }
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use keywright_domain::TimeoutSeconds;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -26,7 +27,7 @@ use crate::protocol::{Level, ReplyError, ToRunner};
 use crate::spawn::Exit;
 
 /// The longest an attempt may live, whatever it extends.
-const MAX_ATTEMPT: Duration = Duration::from_secs(6 * 60 * 60);
+const MAX_ATTEMPT: Duration = Duration::from_secs(TimeoutSeconds::MAX.get() as u64);
 
 /// From `abort` to TERM.
 const ABORT_GRACE: Duration = Duration::from_secs(2);
