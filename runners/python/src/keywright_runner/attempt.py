@@ -42,6 +42,7 @@ from .trace import Trace
 UNWIND_SECONDS = 1.0
 ABORT_TRACE_SECONDS = 0.5
 TASK_SECONDS = 0.5
+CHECK = "auth-sessions/check"
 PAGE_LEVELS = {"error": "error", "assert": "error", "warning": "warn", "debug": "debug"}
 
 
@@ -65,6 +66,8 @@ class Attempt:
         self._project = project
         self._log = AttemptLog(link, self.id)
         self.calls = Calls(link, self.id)
+        # The state that the next attempt of this slot will most likely be started with.
+        self.expected: dict[str, Any] | None = start.get("session")
         self._abort = asyncio.Event()
         self._seat: Seat | None = None
         self._hook = HookResult()
@@ -115,6 +118,8 @@ class Attempt:
             await self._set_the_stage()
         except Exception as error:  # noqa: BLE001 - nothing of the user's ran yet: all of it is ours
             return Outcome(error=failure.of_failure(AttemptFailed(SLOT_FAILED, f"the browser failed: {error}", error)))
+        if self._start.get("captureSession"):
+            self._host.prepare()  # a login is followed by its check in the same slot, at once
         user = asyncio.create_task(self._user_part(), name="kw-user")
         try:
             result = await user
@@ -136,9 +141,9 @@ class Attempt:
 
     async def _set_the_stage(self) -> None:
         start = self._start
-        self._seat = await self._host.take(self._options())
-        self._keeper = StateKeeper(self._log)
-        await self._keeper.restore(self._seat.context, self._seat.page, start.get("session"))
+        self._seat = await self._host.take(self._options(), start.get("session"))
+        self._keeper = self._seat.keeper
+        self._keeper.report_to(self._log)
         self._trace = Trace(start.get("trace"))
         await self._trace.start(self._seat.context)
         self._listen(self._seat.context)
@@ -204,9 +209,18 @@ class Attempt:
         # Before the capture, so that the trace does not hold the state.
         await self._stop_trace(None)
         session = await self._capture() if self._start.get("captureSession") else None
+        self._expect(plain, session)
         for frame in frames:
             self._link.send(frame)
         return Outcome(result=plain, session=session)
+
+    def _expect(self, result: Any, session: dict[str, Any] | None) -> None:
+        """Make ready for the attempt that most likely follows."""
+        if session is not None:
+            self.expected = session
+            self._host.prepare_with(session)
+        elif self._start["function"] == CHECK and result is not True:
+            self.expected = None  # the login is dead: it is made anew
 
     async def _capture(self) -> dict[str, Any]:
         assert self._seat is not None and self._keeper is not None
@@ -246,9 +260,9 @@ class Attempt:
             left = []
         for task in left:
             task.cancel()
-        prepared = await self._host.prepared()
+        prepared = await self._host.prepared_context()
         for context in list(self._host.contexts()):
-            if prepared is not None and context is prepared.context:
+            if context is prepared:
                 continue
             if not await within(CLOSE_SECONDS, context.close):
                 return "a context could not be closed"

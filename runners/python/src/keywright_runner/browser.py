@@ -12,15 +12,17 @@ If the process dies here, Playwright's driver sees its pipe close and ends the b
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from playwright.async_api import Browser, BrowserContext, Error, Page, Playwright, async_playwright
 
 from . import processes
+from .state import State, StateError, StateKeeper
 
 BASE_ARGS = (
     "--disable-blink-features=AutomationControlled",
@@ -31,6 +33,8 @@ BASE_ARGS = (
     "--no-default-browser-check",
     "--disable-sync",
 )
+T = TypeVar("T")
+
 CLOSE_SECONDS = 5.0
 PORT_FILE_SECONDS = 2.0
 # A secure origin that exists only inside a route: client hints are invisible on about:blank.
@@ -53,12 +57,21 @@ class ContextOptions:
 
 @dataclass
 class Seat:
-    """A context with its first page."""
+    """A context with its first page and what keeps its state."""
 
     context: BrowserContext
     page: Page
-    options: ContextOptions
+    keeper: StateKeeper = field(default_factory=StateKeeper)
     dressing: set[asyncio.Task[None]] = field(default_factory=set)
+
+
+@dataclass
+class _Prepared:
+    """What is being made ready: first the context, then the seat in it, with the state once one is expected."""
+
+    context: asyncio.Task[BrowserContext]
+    seat: asyncio.Task[Seat]
+    state: State | None = None
 
 
 class BrowserHost:
@@ -68,7 +81,7 @@ class BrowserHost:
         self._playwright = playwright
         self._browser = browser
         self._defaults = defaults
-        self._ready: asyncio.Task[Seat] | None = None
+        self._next: _Prepared | None = None
         self.version = browser.version
         self.user_agent = ""
         self.cdp_url: str | None = None
@@ -112,37 +125,77 @@ class BrowserHost:
 
     def prepare(self) -> None:
         """Begin to make the next context and page with the defaults."""
-        if self._ready is None and self.connected():
-            self._ready = asyncio.create_task(self._make(self._defaults), name="kw-prepare")
+        if self._next is not None or not self.connected():
+            return
+        context = _task(self._make_context(self._defaults))
 
-    async def take(self, options: ContextOptions) -> Seat:
-        """A fresh context and page: the prepared one when the options fit, else new ones."""
-        if self._ready is not None and options == self._defaults:
-            ready, self._ready = self._ready, None
-            try:
-                seat = await ready
-                if not seat.page.is_closed():
-                    return seat
-            except Error:
-                pass  # the browser may still be able to make another
-        return await self._make(options)
+        async def sit() -> Seat:
+            return await self._make_seat(await context, self._defaults)
 
-    async def prepared(self) -> Seat | None:
-        """The prepared seat, once it is complete."""
+        self._next = _Prepared(context, _task(sit()))
+
+    def prepare_with(self, state: State | None) -> None:
+        """Prepare, and put a state into the prepared page: the next attempt is expected to ask for it."""
+        self.prepare()
+        made = self._next
+        if not state or made is None or made.state is not None:
+            return
+        blank = made.seat
+
+        async def fill() -> Seat:
+            seat = await blank
+            await seat.keeper.restore(seat.context, seat.page, state)
+            return seat
+
+        made.state = state
+        made.seat = _task(fill())
+
+    async def take(self, options: ContextOptions, state: State | None) -> Seat:
+        """A fresh context and page with the state in it: the prepared one when options and state fit, else new ones."""
+        made = self._next
+        if made is not None and options == self._defaults:
+            self._next = None
+            seat = await self._seat_of(made) if made.state is None or _same(made.state, state) else None
+            if seat is not None and not seat.page.is_closed():
+                if made.state is None:
+                    await seat.keeper.restore(seat.context, seat.page, state)
+                return seat
+            _task(self._discard(made))
+        seat = await self._make_seat(await self._make_context(options), options)
+        await seat.keeper.restore(seat.context, seat.page, state)
+        return seat
+
+    async def prepared_context(self) -> BrowserContext | None:
+        """The context that is kept for the next attempt."""
+        made = self._next
         try:
-            return await self._ready if self._ready is not None else None
+            return await asyncio.shield(made.context) if made is not None else None
         except Error:
             return None
 
     async def close(self) -> None:
         """Close the browser and Playwright in order."""
-        if self._ready is not None:
-            self._ready.cancel()
+        if self._next is not None:
+            self._next.context.cancel()
+            self._next.seat.cancel()
         await self._browser.close()
         await self._playwright.stop()
 
-    async def _make(self, options: ContextOptions) -> Seat:
-        context = await self._browser.new_context(
+    async def _seat_of(self, made: _Prepared) -> Seat | None:
+        try:
+            return await made.seat
+        except (Error, StateError):
+            return None  # the browser may still be able to make another
+
+    async def _discard(self, made: _Prepared) -> None:
+        """Nobody will use it; it ends with the browser at the latest."""
+        try:
+            await (await made.context).close()
+        except Error:
+            pass
+
+    async def _make_context(self, options: ContextOptions) -> BrowserContext:
+        return await self._browser.new_context(
             viewport={"width": options.width, "height": options.height},
             user_agent=self.user_agent,
             ignore_https_errors=options.ignore_https_errors,
@@ -150,9 +203,11 @@ class BrowserHost:
             timezone_id=options.timezone,
             proxy=dict(options.proxy) if options.proxy else None,  # type: ignore[arg-type]
         )
+
+    async def _make_seat(self, context: BrowserContext, options: ContextOptions) -> Seat:
         page = await context.new_page()
         await self._dress(context, page, options.locale)
-        seat = Seat(context, page, options)
+        seat = Seat(context, page)
 
         def dress_later(other: Page) -> None:
             task = asyncio.create_task(self._dress(context, other, options.locale), name="kw-dress")
@@ -196,6 +251,29 @@ class BrowserHost:
             await context.close()
         if hints:
             self._identity = {"userAgent": self.user_agent, "userAgentMetadata": _honest_hints(hints)}
+
+
+def _same(one: State, other: State | None) -> bool:
+    """Whether two states are the same JSON; Python's own equality takes true for 1."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+# The loop itself keeps only weak references to its tasks.
+_tasks: set[asyncio.Task[Any]] = set()
+
+
+def _task(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """The work, begun; whether it fails is seen by whoever awaits it, if anybody does."""
+    task = asyncio.create_task(work, name="kw-prepare")
+    _tasks.add(task)
+    task.add_done_callback(_forget)
+    return task
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    _tasks.discard(task)
+    if not task.cancelled():
+        task.exception()  # looked at, so that asyncio does not complain about it
 
 
 def _honest_hints(hints: dict[str, Any]) -> dict[str, Any]:

@@ -138,7 +138,7 @@ class Runner:
             raise
         self._attempt = None
         if reusable and self._host is not None:
-            self._host.prepare()
+            self._host.prepare_with(attempt.expected)
         return reusable
 
     async def _shut_down(self) -> None:

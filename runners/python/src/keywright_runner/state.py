@@ -28,8 +28,9 @@ OPEN_TAB_MS = 5000
 class StateKeeper:
     """The state of one context during one attempt."""
 
-    def __init__(self, log: AttemptLog) -> None:
+    def __init__(self, log: AttemptLog | None = None) -> None:
         self._log = log
+        self._unsaid: list[str] = []
         self._visits = Visits()
         self._restored: list[State] = []
 
@@ -39,6 +40,13 @@ class StateKeeper:
             self._restored = [origin for origin in state.get("origins") or [] if _has_anything(origin)]
             await self._write(context, page, state.get("cookies") or [])
         self._visits.watch(context)
+
+    def report_to(self, log: AttemptLog) -> None:
+        """Say warnings in this log; those of a state that was restored ahead of its attempt at once."""
+        self._log = log
+        unsaid, self._unsaid = self._unsaid, []
+        for text in unsaid:
+            self._warn(text)
 
     async def capture(self, context: BrowserContext) -> State:
         """Everything the context holds now, and what was restored and not touched."""
@@ -52,19 +60,23 @@ class StateKeeper:
     async def _write(self, context: BrowserContext, first: Page | None, cookies: list[dict[str, Any]]) -> None:
         own_page = first is None or first.url != "about:blank"
         page = await context.new_page() if own_page or first is None else first
-        session = await context.new_cdp_session(page)
-        for warning in await write_cookies(session, cookies):
-            self._warn(warning)
-        await session.detach()
-        await self._write_origins(page, self._restored, ALL_STORES)
+        if self._restored:
+            await self._write_origins(page, self._restored, ALL_STORES, cookies)
+        elif cookies:
+            session = await context.new_cdp_session(page)
+            for warning in await write_cookies(session, cookies):
+                self._warn(warning)
+            await session.detach()
         if own_page:
             await page.close()
         await self._serve_later_tabs(context)
 
-    async def _write_origins(self, page: Page, origins: list[State], stores: tuple[str, ...]) -> None:
-        if not origins:
-            return
+    async def _write_origins(
+        self, page: Page, origins: list[State], stores: tuple[str, ...], cookies: list[dict[str, Any]] | None = None
+    ) -> None:
         stub = await Stub.open(page)
+        for warning in await write_cookies(stub.session, cookies or []):
+            self._warn(warning)
         for origin in origins:
             try:
                 warnings = await stub.restore(origin, stores)
@@ -91,7 +103,10 @@ class StateKeeper:
         context.new_page = new_page  # type: ignore[method-assign]
 
     def _warn(self, text: str) -> None:
-        self._log.line("stderr", "warn", clean_text(text))
+        if self._log is None:
+            self._unsaid.append(text)
+        else:
+            self._log.line("stderr", "warn", clean_text(text))
 
 
 class _Capture:

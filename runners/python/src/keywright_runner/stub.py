@@ -12,11 +12,14 @@ import asyncio
 import base64
 import json
 import os
+from collections.abc import Coroutine
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from playwright.async_api import CDPSession, Error, Page
+
+T = TypeVar("T")
 
 # A visit takes some 30 ms; a browser that needs this long is not going to finish.
 VISIT_SECONDS = 15.0
@@ -56,10 +59,17 @@ class Stub:
         session = await page.context.new_cdp_session(page)
         stub = cls(page, session)
         session.on("Fetch.requestPaused", stub._answer_later)
-        await session.send("Network.enable")
-        await session.send("Network.setBypassServiceWorker", {"bypass": True})
-        await session.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
+        await asyncio.gather(
+            _named(session.send("Network.enable")),
+            _named(session.send("Network.setBypassServiceWorker", {"bypass": True})),
+            _named(session.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})),
+        )
         return stub
+
+    @property
+    def session(self) -> CDPSession:
+        """The CDP session of the page."""
+        return self._session
 
     async def capture(self, origin: str, stores: tuple[str, ...]) -> dict[str, Any]:
         """What the origin has stored: `{"origin", "warnings"}`."""
@@ -94,9 +104,8 @@ class Stub:
         await self._page.goto(f"{origin}/", wait_until="commit", timeout=VISIT_SECONDS * 1000)
 
     def _answer_later(self, event: dict[str, Any]) -> None:
-        task = asyncio.ensure_future(self._answer(event["requestId"]))
+        task = _named(self._answer(event["requestId"]))
         self._answers.add(task)
-        task.set_name("kw-stub")
         task.add_done_callback(self._answers.discard)
 
     async def _answer(self, request_id: str) -> None:
@@ -115,6 +124,11 @@ class Stub:
             pass  # the page closed, or the request was cancelled meanwhile
 
 
+def _named(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """The work as a task that nobody takes for one of the user's: it may run while an attempt is cleaned up."""
+    return asyncio.create_task(work, name="kw-stub")
+
+
 async def call(session: CDPSession, expression: str, context_id: int | None = None) -> dict[str, Any]:
     """The parsed answer of one call of the shared page script. Raises StateError."""
     request: dict[str, Any] = {
@@ -125,7 +139,7 @@ async def call(session: CDPSession, expression: str, context_id: int | None = No
     if context_id is not None:
         request["contextId"] = context_id
     try:
-        answer = await asyncio.wait_for(session.send("Runtime.evaluate", request), CALL_SECONDS)
+        answer = await asyncio.wait_for(_named(session.send("Runtime.evaluate", request)), CALL_SECONDS)
     except asyncio.TimeoutError:
         raise StateError(f"the page did not answer for {CALL_SECONDS:.0f} s") from None
     details = answer.get("exceptionDetails")
