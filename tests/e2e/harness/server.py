@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -32,6 +33,8 @@ class Server:
         self.workspace_id = ""
         self.url = ""
         self.log_path = data_dir.parent / f"{data_dir.name}.log"
+        # A test that fails half-way leaves its server running; nothing outlives the tests.
+        atexit.register(self._end)
         self.start(env=env)
 
     def start(self, env: dict[str, str] | None = None) -> None:
@@ -68,6 +71,10 @@ class Server:
         """Ends it the hard way."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+    def _end(self) -> None:
+        if self.process.poll() is None:
+            self.kill()
 
     def stop(self) -> int:
         """Ends it the polite way; its exit code."""
