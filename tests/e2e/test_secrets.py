@@ -9,13 +9,15 @@ import base64
 import html
 import io
 import json
+import textwrap
 import urllib.parse
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from conftest import make_login
+from conftest import Login, make_login
 from harness.server import Server
 from harness.site import Site
 
@@ -86,6 +88,190 @@ def test_what_user_code_prints_and_throws_is_masked(server: Server, site: Site) 
     log = server.http.get(f"/projects/{LAB}/run/{result['runId']}/attempts/{last['number']}/log").content
     assert b"plain" in log and b"***" in log
     assert found([login.password], log) == []
+
+
+SELF_TALKING_TS = {
+    "auth-sessions/create.ts": """
+        import { persistentStore } from "@intuned/runtime";
+        export default async function create(params: any, page: any) {
+          await persistentStore.set("base", params.baseUrl);
+          await page.goto(params.baseUrl + "/login");
+          await page.fill("#username", params.username);
+          await page.fill("#password", params.password);
+          await page.click("#sign-in");
+          await page.locator("#status[data-state=in]").waitFor();
+          console.log("cookies", JSON.stringify(await page.context().cookies()));
+          console.log("stores", await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }])));
+          await page.evaluate(() => console.log("page", localStorage.getItem("shop.token"), document.cookie));
+          if (params.ends === "throws") throw new Error("after the login");
+          if (params.ends === "exits") process.exit(7);
+          if (params.ends === "hangs") await new Promise(() => setInterval(() => {}, 1000));
+          if (params.ends === "crashes") await page.context().browser().close();
+        }""",
+    "auth-sessions/check.ts": """
+        import { persistentStore } from "@intuned/runtime";
+        export default async function check(page: any) {
+          await page.goto((await persistentStore.get("base")) + "/account");
+          await page.locator("#status[data-state=in], #status[data-state=out]").waitFor();
+          console.log("cookies", JSON.stringify(await page.context().cookies()));
+          return (await page.locator("#status").textContent()).startsWith("Welcome");
+        }""",
+    "api/who.ts": """
+        import { persistentStore } from "@intuned/runtime";
+        export default async function who(params: any, page: any) {
+          await page.goto((await persistentStore.get("base")) + "/account");
+          await page.locator("#status[data-state=in]").waitFor();
+          console.log(await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }])));
+          if (params.throws) throw new Error(JSON.stringify(await page.context().cookies()));
+          return true;
+        }""",
+    "package.json": '{"name": "talks-ts", "version": "1.0.0", "private": true}',
+}
+SELF_TALKING_PY = {
+    "auth-sessions/create.py": """
+import asyncio, json, os
+from intuned_runtime import persistent_store
+
+async def create(page, params=None, **_kwargs):
+    await persistent_store.set("base", params["baseUrl"])
+    await page.goto(params["baseUrl"] + "/login")
+    await page.fill("#username", params["username"])
+    await page.fill("#password", params["password"])
+    await page.click("#sign-in")
+    await page.locator("#status[data-state=in]").wait_for()
+    print("cookies", json.dumps(await page.context.cookies()))
+    print("stores", await page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }])"))
+    await page.evaluate("console.log('page', localStorage.getItem('shop.token'), document.cookie)")
+    ends = params.get("ends")
+    if ends == "throws":
+        raise RuntimeError("after the login")
+    if ends == "exits":
+        os._exit(7)
+    if ends == "hangs":
+        await asyncio.sleep(3600)
+    if ends == "crashes":
+        await page.context.browser.close()
+""",
+    "auth-sessions/check.py": """
+import json
+from intuned_runtime import persistent_store
+
+async def check(page, **_kwargs):
+    await page.goto(await persistent_store.get("base") + "/account")
+    await page.locator("#status[data-state=in], #status[data-state=out]").wait_for()
+    print("cookies", json.dumps(await page.context.cookies()))
+    return (await page.locator("#status").text_content()).startswith("Welcome")
+""",
+    "api/who.py": """
+import json
+from intuned_runtime import persistent_store
+
+async def automation(page, params=None, **_kwargs):
+    await page.goto(await persistent_store.get("base") + "/account")
+    await page.locator("#status[data-state=in]").wait_for()
+    print(await page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }])"))
+    if params and params.get("throws"):
+        raise RuntimeError(json.dumps(await page.context.cookies()))
+    return True
+""",
+    "pyproject.toml": '[project]\nname = "talks-py"\nversion = "1.0.0"\nrequires-python = ">=3.10"\ndependencies = []\n',
+}
+
+
+@pytest.fixture(scope="module")
+def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that logs everything it can, with projects whose login prints what it got, in both languages."""
+    folder = tmp_path_factory.mktemp("talks")
+    server = Server(folder / "data", "--log-filter", "trace", "--shutdown-grace-s", "0")
+    for name, files in (("talks-ts", SELF_TALKING_TS), ("talks-py", SELF_TALKING_PY)):
+        for file, text in files.items():
+            path = folder / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text))
+        (folder / name / "Intuned.json").write_text(
+            json.dumps({"projectName": name, "apiAccess": {"enabled": True}, "authSessions": {"enabled": True, "type": "API"}})
+        )
+        server.deploy(str(folder / name))
+    yield server
+    assert server.stop() == 0
+
+
+def secrets_of(site: Site, login: Login) -> list[str]:
+    """The password and everything the site handed out for it."""
+    return [login.password, *(value for entry in site.control("secrets", username=login.username)["sessions"] for value in entry.values())]
+
+
+def held_in(server: Server, project: str, run: str, secrets: list[str]) -> dict[str, list[str]]:
+    """Which secrets are in what an ended run left: answers, logs, traces. Empty when there are none, as it should be."""
+    held = {"attempts": found(secrets, server.http.get(f"/projects/{project}/run/{run}/attempts").content)}
+    for attempt in server.attempts(project, run):
+        name = f"{attempt['stage']} {attempt['number']}"
+        log = server.http.get(f"/projects/{project}/run/{run}/attempts/{attempt['number']}/log").content
+        held[f"log of {name}"] = found(secrets, log)
+        if attempt["trace"]["status"] in ("pending", "stored"):
+            with zipfile.ZipFile(io.BytesIO(stored_trace(server, project, run, attempt["number"]))) as archive:
+                for entry in archive.namelist():
+                    held[f"{entry} of {name}"] = found(secrets, archive.read(entry))
+    return {place: secrets for place, secrets in held.items() if secrets}
+
+
+@pytest.mark.parametrize("project", ["talks-ts", "talks-py"])
+def test_what_a_login_got_is_in_no_log_and_no_trace_of_its_own_or_of_later_attempts(talking: Server, site: Site, project: str) -> None:
+    login = make_login(site)
+    session = f"talks-{login.username}"
+    operation = talking.start_create(project, id=session, parameters=login.parameters, saveTrace=True)
+    result = talking.wait(f"/projects/{project}/auth-sessions/create/{operation}/result")
+    assert result["status"] == "done", result
+    secrets = secrets_of(site, login)
+    assert len(secrets) >= 5
+    run = talking.http.get(f"/projects/{project}/operations/{operation}").json()["runId"]
+    first = talking.log(project, run, 1)
+    assert any("cookies" in line["message"] and "***" in line["message"] for line in first), first
+    assert any(line["stream"] == "page" and "***" in line["message"] for line in first), first
+    assert held_in(talking, project, run, secrets) == {}
+    for throws in (False, True):
+        api = talking.run(project, "who", parameters={"throws": throws}, authSession={"id": session}, saveTrace=True, retry={"maximumAttempts": 1})
+        assert api["status"] == ("failed" if throws else "completed"), api
+        assert found(secrets, json.dumps(api).encode()) == []
+        stages = [attempt["stage"] for attempt in talking.attempts(project, api["runId"])]
+        assert stages == ["check", "api"]
+        assert held_in(talking, project, api["runId"], secrets) == {}
+    for path in (f"/projects/{project}/auth-sessions/{session}", f"/projects/{project}/auth-sessions", f"/projects/{project}/operations/{operation}"):
+        assert found(secrets, talking.http.get(path).content) == []
+
+
+@pytest.mark.parametrize("ends", ["throws", "exits", "hangs", "crashes"])
+@pytest.mark.parametrize("project", ["talks-ts", "talks-py"])
+def test_a_login_that_ends_badly_leaves_no_password_and_no_trace_with_what_it_got(talking: Server, site: Site, project: str, ends: str) -> None:
+    """What such a login printed of its new cookies cannot be known, but its trace is made of what is known to be harmless."""
+    login = make_login(site, ends=ends)
+    body = {"parameters": login.parameters, "saveTrace": True, "createAttempts": 1, "checkAttempts": 1, "requestTimeout": 15 if ends == "hangs" else 60}
+    operation = talking.start_create(project, id=f"ends-{login.username}", **body)
+    result = talking.wait(f"/projects/{project}/auth-sessions/create/{operation}/result")
+    assert result["status"] == "failed", result
+    run = talking.http.get(f"/projects/{project}/operations/{operation}").json()["runId"]
+    held = held_in(talking, project, run, secrets_of(site, login))
+    assert {place: secrets for place, secrets in held.items() if not place.startswith("log of ")} == {}
+    assert held_in(talking, project, run, [login.password]) == {}
+    assert found(secrets_of(site, login), json.dumps(result).encode()) == []
+
+
+def test_the_servers_own_log_at_its_loudest_holds_no_secret(talking: Server, site: Site) -> None:
+    """Runs last of those with this server, so that everything above is in the log too."""
+    login = make_login(site)
+    proxy = site.proxy_url.replace("http://", "http://proxy-user:proxy-pass-loud@")  # type: ignore[union-attr]
+    assert talking.create("talks-ts", id="loud", parameters=login.parameters, proxy=proxy)["status"] == "done"
+    wrong = {"id": "no", "parameters": {"password": login.password}, "createAttempts": login.password}
+    assert talking.post("/projects/talks-ts/auth-sessions/create", wrong).status_code == 400
+    assert talking.client("kw_wrong-key-canary").get("/projects").status_code == 401
+    made = talking.post("/keys", {"name": "loud"}).json()
+    log = talking.log_path.read_bytes()
+    assert b" DEBUG " in log, "nothing was said that a usual log does not say"
+    secrets = [talking.api_key, made["key"], "kw_wrong-key-canary", "proxy-pass-loud", (talking.data_dir / "master.key").read_text().strip()]
+    for user in site.state()["users"]:
+        secrets += [value for entry in site.control("secrets", username=user)["sessions"] for value in entry.values()]
+    assert len(secrets) > 20
+    assert found([*secrets, login.password], log) == []
 
 
 def test_answers_never_hold_what_was_put_in(server: Server, site: Site) -> None:

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use keywright_domain::{DeploymentId, SessionKey};
+use keywright_domain::{AttemptOrder, DeploymentId, SessionKey};
 
 use crate::environment::SlotKind;
 
@@ -17,6 +17,13 @@ pub(crate) const MAX_EXTRA_KINDS: usize = 4;
 pub(crate) struct Pair {
     pub(crate) deployment: DeploymentId,
     pub(crate) session: Option<SessionKey>,
+}
+
+impl Pair {
+    /// Whom a slot that executes this order belongs to from then on.
+    pub(crate) fn of(order: &AttemptOrder) -> Self {
+        Self { deployment: order.deployment.clone(), session: order.session.as_ref().map(|session| session.key.clone()) }
+    }
 }
 
 /// The number under which a bound slot is known.

@@ -283,8 +283,7 @@ impl Inner {
     async fn take(self: &Arc<Self>, order: &AttemptOrder, cancel: &CancellationToken) -> Result<(Place, Slot), NoSlot> {
         let manifest = self.yard.manifest(&order.deployment).await.map_err(|error| NoSlot::Failed(chain("started", &error)))?;
         let kind = SlotKind::of(&order.deployment, &manifest, order.browser);
-        let pair =
-            Pair { deployment: order.deployment.clone(), session: order.session.as_ref().map(|session| session.key.clone()) };
+        let pair = Pair::of(order);
         let is_fresh_wanted = order.isolation == Isolation::Attempt;
         let ticket = self.ledger().ticket();
         let mut changes = self.changes.subscribe();

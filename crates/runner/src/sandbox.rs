@@ -191,7 +191,9 @@ impl Sandbox {
                 outside.folder = PathBuf::from("/");
                 outside
             }
-            Wall::None { setpriv: Some(setpriv) } => launch.limited().behind(setpriv, ["--pdeathsig".into(), "TERM".into()]),
+            Wall::None { setpriv: Some(setpriv) } => {
+                launch.limited().behind(setpriv, ["--no-new-privs", "--pdeathsig", "TERM"].map(OsString::from))
+            }
             Wall::None { setpriv: None } => launch.limited(),
         }
     }
@@ -224,7 +226,11 @@ impl Sandbox {
             missing.push("open files are not bounded: prlimit is not installed".to_owned());
         }
         missing.push("memory, number of processes and disk of a slot are not bounded by the kernel".to_owned());
-        missing.push("slots share the network of the server, loopback included".to_owned());
+        missing.push(
+            "slots share the network of the server: user code can reach local services and, by their debugging ports, the browsers \
+            of other slots"
+                .to_owned(),
+        );
         Protections { is_runner_sandboxed, is_browser_sandboxed: self.is_browser_sandboxed, is_unprivileged, in_force, missing }
     }
 }

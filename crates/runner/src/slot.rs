@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::FutureExt as _;
-use keywright_domain::{AttemptOrder, DeploymentId, Viewport};
+use keywright_domain::{AttemptOrder, Viewport};
 use tokio::net::UnixListener;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,7 @@ use crate::ending::Ending;
 use crate::environment::{Environment, SlotKind};
 use crate::folder::SlotFolder;
 use crate::host::AttemptHost;
+use crate::ledger::Pair;
 use crate::link::{Link, Received};
 use crate::log::{AttemptLog, Stream};
 use crate::pipes::Pipes;
@@ -51,10 +52,10 @@ const SOCKET: &str = "runner.sock";
 enum State {
     /// Browser launched, nothing of any project loaded.
     Warm,
-    /// Belongs to a deployment; no attempt is under way.
-    Bound { deployment: DeploymentId },
+    /// Belongs to a deployment and a session; no attempt is under way.
+    Bound { owner: Pair },
     /// The attempt is done or given up, and its context is not closed yet.
-    Settling { deployment: DeploymentId, attempt_id: String },
+    Settling { owner: Pair, attempt_id: String },
     /// Not to be used again, and why.
     Doubtful(String),
 }
@@ -259,7 +260,7 @@ impl Slot {
             log.note(Level::Error, Stream::Keywright, stack);
         }
         self.state = if is_orderly {
-            State::Settling { deployment: order.deployment.clone(), attempt_id }
+            State::Settling { owner: Pair::of(order), attempt_id }
         } else {
             State::Doubtful(format!("attempt {attempt_id} did not end in order"))
         };
@@ -291,13 +292,14 @@ impl Slot {
                     answer = timeout(START_TIMEOUT, next(&mut self.link, &mut self.process)) => answer,
                 };
                 match answer {
-                    Ok(Ok(FromRunner::Bound)) => self.state = State::Bound { deployment: order.deployment.clone() },
+                    Ok(Ok(FromRunner::Bound)) => self.state = State::Bound { owner: Pair::of(order) },
                     Ok(Ok(other)) => return Err(lost(&format!("the runner answered `bind` with a {} message", other.kind()))),
                     Ok(Err(why)) => return Err(lost(&format!("the runner {why}"))),
                     Err(_) => return Err(lost("the runner did not answer `bind`")),
                 }
             }
-            State::Bound { deployment } if *deployment == order.deployment => {}
+            // The ledger sees to it; a slot that got it wrong would show one login to another, so it is seen to twice.
+            State::Bound { owner } if *owner == Pair::of(order) => {}
             State::Bound { .. } | State::Settling { .. } | State::Doubtful(_) => return Err(lost("the slot is not free for it")),
         }
         let trace_path = trace_name.map(|name| self.folder.path().join(name));
@@ -325,14 +327,14 @@ impl Slot {
     /// # Errors
     /// The reason why the slot must not be used again.
     pub(crate) async fn settle(&mut self) -> Result<(), String> {
-        let (deployment, attempt_id) = match &self.state {
+        let (owner, attempt_id) = match &self.state {
             State::Warm | State::Bound { .. } => return Ok(()),
             State::Doubtful(why) => return Err(why.clone()),
-            State::Settling { deployment, attempt_id } => (deployment.clone(), attempt_id.clone()),
+            State::Settling { owner, attempt_id } => (owner.clone(), attempt_id.clone()),
         };
         let why = match timeout(IDLE_TIMEOUT, next(&mut self.link, &mut self.process)).await {
             Ok(Ok(FromRunner::Idle(idle))) if idle.attempt_id == attempt_id && idle.reusable => {
-                self.state = State::Bound { deployment };
+                self.state = State::Bound { owner };
                 return Ok(());
             }
             Ok(Ok(FromRunner::Idle(idle))) => idle.reason.unwrap_or_else(|| "the runner gave no reason".to_owned()),
