@@ -116,6 +116,33 @@ def test_a_python_project_gets_the_packages_it_pins(server: Server, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("Intuned.json", '{"projectName": "%s", "browserSize": {"width": 640, "height": 480}}'),
+        ("Intuned.jsonc", '{\n  // a comment\n  "projectName": "%s",\n  "browserSize": {"width": 640, "height": 480,},\n}'),
+        ("Intuned.yaml", "projectName: %s\nbrowserSize:\n  width: 640\n  height: 480\n"),
+        ("Intuned.yml", "projectName: %s\nbrowserSize: {width: 640, height: 480}\n"),
+        ("Intuned.toml", 'projectName = "%s"\n[browserSize]\nwidth = 640\nheight = 480\n'),
+    ],
+)
+def test_settings_are_read_in_every_format(server: Server, tmp_path: Path, file: str, text: str) -> None:
+    name = file.replace(".", "-").lower()
+    write_project(tmp_path, "return await page.evaluate(() => [innerWidth, innerHeight])", name=name)
+    (tmp_path / "Intuned.json").unlink()
+    (tmp_path / file).write_text(text % name)
+    assert json.loads(server.cli("deploy", str(tmp_path), "--json").stdout)["projectName"] == name
+    assert server.run(name, "which")["result"] == [640, 480]
+
+
+def test_what_is_the_developers_own_does_not_travel(server: Server, tmp_path: Path) -> None:
+    write_project(tmp_path, "return [process.env.OWN_CANARY ?? null, require('fs').existsSync('.env')]", name="own")
+    (tmp_path / ".env").write_text("OWN_CANARY=1\n")
+    (tmp_path / "node_modules/left-behind").mkdir(parents=True)
+    server.cli("deploy", str(tmp_path))
+    assert server.run("own", "which")["result"] == [None, False]
+
+
+@pytest.mark.parametrize(
     "name",
     ["../escape.ts", "/absolute.ts", "api/../../escape.ts", "api\\windows.ts", "C:/drive.ts"],
 )

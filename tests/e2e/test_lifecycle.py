@@ -282,6 +282,38 @@ def test_a_runtime_login_without_an_id_leaves_no_session(server: Server, login: 
     assert server.http.get(f"/projects/{LAB}/auth-sessions").json() == before
 
 
+def test_a_runtime_login_that_died_is_not_made_again_without_its_input(server: Server, site: Site, login: Login) -> None:
+    session = f"runtime-dead-{login.username}"
+    first = {"runtimeInput": login.parameters, "id": session, "autoRecreate": False}
+    assert server.run(LAB, "whoami", authSession=first)["status"] == "completed"
+    assert server.run(LAB, "whoami", authSession={"id": session})["status"] == "completed", "it is kept under its name"
+    assert site.seen(login.username)["loginsSucceeded"] == 1
+    site.control("expire", username=login.username)
+    dead = server.run(LAB, "whoami", authSession={"id": session, "checkAttempts": 1})
+    assert cause_of(dead) == "check-attempts-failed"
+    assert server.session(LAB, session)["status"] == "EXPIRED"
+    assert site.seen(login.username)["loginsSucceeded"] == 1
+    # Its input brings it back.
+    assert server.run(LAB, "whoami", authSession={**first, "checkAttempts": 1})["status"] == "completed"
+    assert server.session(LAB, session) == {"id": session, "type": "RUNTIME", "status": "READY"}
+    for refused in (
+        server.post(f"/projects/{LAB}/auth-sessions/{session}/update", {"parameters": login.parameters}),
+        server.post(f"/projects/{LAB}/auth-sessions/create", {"id": session, "parameters": login.parameters}),
+    ):
+        assert (refused.status_code, refused.json()["code"]) == (400, "bad-request")
+
+
+def test_both_spellings_of_a_name_are_one_session(server: Server, login: Login) -> None:
+    session = f"a(b),{login.username}"
+    assert server.create(LAB, id=session, parameters=login.parameters)["status"] == "done"
+    encoded = session.replace("(", "%28").replace(")", "%29").replace(",", "%2C")
+    for spelling in (session, encoded):
+        assert server.session(LAB, spelling)["id"] == session
+    assert server.validate(LAB, encoded) == {"status": "done", "authSessionId": session}
+    assert server.http.delete(f"/projects/{LAB}/auth-sessions/{encoded}").status_code == 204
+    assert server.http.get(f"/projects/{LAB}/auth-sessions/{session}").status_code == 404
+
+
 def test_the_sessions_parameters_are_for_its_own_code(server: Server, login: Login) -> None:
     session = made(server, login)
     result = server.run(LAB, "session-parameters", authSession={"id": session})

@@ -157,6 +157,32 @@ def test_a_canceled_run_is_dead_and_stays_canceled(server: Server) -> None:
     assert server.run_result("unruly-ts", run) == result
 
 
+def test_a_run_that_was_canceled_while_it_waited_never_starts(server: Server, site: Site, tmp_path: Path) -> None:
+    (tmp_path / "api").mkdir()
+    (tmp_path / "Intuned.json").write_text('{"projectName": "one-by-one", "replication": {"maxConcurrentRequests": 1}}')
+    (tmp_path / "package.json").write_text("{}")
+    (tmp_path / "api/visit.ts").write_text(
+        "export default async (params: { visit: string }, page: any) => { await page.goto(params.visit, { timeout: 0 }); };\n")
+    server.cli("deploy", str(tmp_path))
+    held, waiting = "/ping/one-by-one/held", "/ping/one-by-one/waiting"
+    site.control("hold", path=held)
+    try:
+        first = server.start_run("one-by-one", "visit", parameters={"visit": site.url + held})
+        wait_for_status(server, "one-by-one", first, "started")
+        second = server.start_run("one-by-one", "visit", parameters={"visit": site.url + waiting})
+        canceled = server.http.post(f"/projects/one-by-one/run/{second}/cancel")
+        assert (canceled.status_code, canceled.json()["status"]) == (200, "canceled")
+        assert canceled.json()["reason"]["type"] == "cancelled-user-action"
+    finally:
+        site.control("release", path=held)
+    finished = server.run_result("one-by-one", first)
+    assert finished["status"] == "completed"
+    # An ended run is left as it is.
+    assert server.http.post(f"/projects/one-by-one/run/{first}/cancel").json() == finished
+    assert server.attempts("one-by-one", second) == []
+    assert site.state()["hits"].get(waiting, 0) == 0
+
+
 def test_the_same_idempotency_key_is_the_same_run(server: Server) -> None:
     body = {"api": "echo", "parameters": {"value": 1}}
     path = "/projects/unruly-ts/run/start"
