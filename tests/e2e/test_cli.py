@@ -8,7 +8,12 @@ import stat
 import subprocess
 from pathlib import Path
 
-from harness.server import BINARY, RUNTIME_DIR, Server
+import pytest
+
+from harness.server import BINARY, ROOT, RUNTIME_DIR, Server
+
+FIXTURES = ROOT / "examples/fixtures"
+SHOP = str(ROOT / "examples/shop-ts")
 
 
 def test_the_first_start_prints_one_line_and_the_key_only_then(tmp_path: Path) -> None:
@@ -86,3 +91,32 @@ def test_help_names_every_command() -> None:
     done = subprocess.run([BINARY, "--help"], capture_output=True, text=True, check=True, env=dict(os.environ))
     for command in ("serve", "deploy", "keys", "setup"):
         assert command in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["/nowhere"], "/nowhere is not a folder"),
+        ([str(FIXTURES / "broken-settings-missing")], "has no settings file"),
+        ([str(FIXTURES / "broken-settings-types")], "Intuned.json:4: the settings file has a bad `authSessions.enabled`"),
+        ([str(FIXTURES / "broken-settings-syntax")], "Intuned.json:4: the settings file cannot be read"),
+        ([str(FIXTURES / "broken-ts-syntax")], "api/broken.ts:3: "),
+        ([SHOP, "--name", "a b"], "(400, correlation id "),
+        ([SHOP, "--url", "http://127.0.0.1:9"], "the server cannot be reached"),
+        ([SHOP, "--url", "ftp://x"], "is not an http:// or https:// URL"),
+        ([SHOP, "--api-key", "kw_wrong-canary"], "(401, correlation id "),
+        ([SHOP, "--workspace-id", "123e4567-e89b-12d3-a456-426614174000"], "(401, correlation id "),
+    ],
+)
+def test_a_deploy_that_cannot_be_says_why_on_stderr_and_ends_with_1(server: Server, arguments: list[str], part: str) -> None:
+    done = server.cli("deploy", *arguments, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert part in done.stderr
+    assert server.api_key not in done.stderr and "canary" not in done.stderr
+
+
+def test_a_command_without_a_key_ends_with_2() -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("KEYWRIGHT_")}
+    done = subprocess.run([BINARY, "keys", "list"], env=env, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--api-key" in done.stderr

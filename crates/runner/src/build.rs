@@ -15,6 +15,8 @@ mod python_version;
 mod secrets;
 mod workshop;
 
+pub use project::check_settings;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -157,6 +159,9 @@ struct Inner {
     sandbox: Sandbox,
     spawner: Spawner,
     room: Semaphore,
+    /// Held through every step on the disk, which goes on when its build is dropped: the next try of the same deployment
+    /// must not meet it half-way.
+    disk: Arc<Mutex<()>>,
     next: AtomicU64,
 }
 
@@ -186,8 +191,8 @@ impl Builder {
         let (sandbox, _protections) = Sandbox::probe(&spawner, &trial).await;
         std::fs::remove_dir_all(&trial).map_err(BuilderError::Folders)?;
         let config = BuilderConfig { runtime, deployments, scratch, installer };
-        let (room, next) = (Semaphore::new(MAX_BUILDS), AtomicU64::new(1));
-        Ok(Self { inner: Arc::new(Inner { config, sandbox, spawner, room, next }) })
+        let (room, disk, next) = (Semaphore::new(MAX_BUILDS), Arc::default(), AtomicU64::new(1));
+        Ok(Self { inner: Arc::new(Inner { config, sandbox, spawner, room, disk, next }) })
     }
 
     /// Builds one upload, from nothing, whatever an earlier try left. `relax_python` allows another Python than the project
@@ -224,7 +229,7 @@ impl Inner {
         relax_python: bool,
     ) -> Result<Built, BuildFailure> {
         let target = folder.to_owned();
-        let project = blocking(move || {
+        let project = self.on_disk(move || {
             remove(&target).map_err(disk("remove an earlier build"))?;
             unpack(&archive, &target).map_err(|error| match error {
                 UnpackError::Refused(problem) => BuildFailure::from(problem),
@@ -242,10 +247,10 @@ impl Inner {
             node::bundle(workshop, folder).await?;
         }
         let own = folder.to_owned();
-        blocking(move || finish_files(&own).map_err(disk("make the project readable"))).await?;
+        self.on_disk(move || finish_files(&own).map_err(disk("make the project readable"))).await?;
         warnings.extend(inspection::inspect(workshop, folder, &project, &manifest).await?);
         let (target, written) = (folder.to_owned(), manifest.clone());
-        blocking(move || written.write(&target).map_err(|error| BuildFault::Manifest(error).into())).await?;
+        self.on_disk(move || written.write(&target).map_err(|error| BuildFault::Manifest(error).into())).await?;
         let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         Ok(Built {
             language: project.language,
@@ -256,6 +261,19 @@ impl Inner {
             playwright_root: text(&manifest.playwright_root),
             warnings: bounded(warnings),
         })
+    }
+
+    /// Does one step on the disk, off the threads that everybody shares.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        step: impl FnOnce() -> Result<T, BuildFailure> + Send + 'static,
+    ) -> Result<T, BuildFailure> {
+        let alone = Arc::clone(&self.disk).lock_owned().await;
+        let done = tokio::task::spawn_blocking(move || {
+            let _alone = alone;
+            step()
+        });
+        done.await.unwrap_or(Err(BuildFailure::Infrastructure(BuildFault::Interrupted)))
     }
 }
 
@@ -279,10 +297,6 @@ impl Drop for Unfinished {
 fn finish_files(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder.join(OWN_FOLDER))?;
     readable_for_everybody(folder)
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, BuildFailure> + Send + 'static) -> Result<T, BuildFailure> {
-    tokio::task::spawn_blocking(work).await.unwrap_or(Err(BuildFailure::Infrastructure(BuildFault::Interrupted)))
 }
 
 /// No more than a person reads, and none of it endless.

@@ -29,7 +29,7 @@ mod tree;
 mod yard;
 
 pub use archive::{UnpackError, unpack};
-pub use build::{BuildFailure, BuildFault, Builder, BuilderConfig, BuilderError, Built};
+pub use build::{BuildFailure, BuildFault, Builder, BuilderConfig, BuilderError, Built, check_settings};
 pub use host::{AttemptHost, HostError, StoredFileLink};
 pub use manifest::{Manifest, ManifestError};
 pub use mask::{MASK, Masker};

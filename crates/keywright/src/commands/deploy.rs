@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use keywright_client::Client;
-use keywright_domain::{SETTINGS_FILES, Settings};
-use keywright_wire::{Deployment, DeploymentProblem, DeploymentState};
+use keywright_domain::SETTINGS_FILES;
+use keywright_runner::check_settings;
+use keywright_wire::{Deployment, DeploymentState};
 
 use super::pack::pack;
 use crate::cli::DeployOptions;
@@ -48,7 +49,7 @@ async fn wait(client: &Client, project: &str, mut deployment: Deployment) -> any
     bail!("deployment {} is still being built; look again later", deployment.id)
 }
 
-/// The name that the settings file asks for. A file that the server would refuse is left to the server, which says why.
+/// The name that the settings file asks for. One that the server would refuse is refused here, in the server's words.
 fn project_name(folder: &Path) -> anyhow::Result<String> {
     let found = SETTINGS_FILES.iter().find(|name| folder.join(name).is_file());
     let Some(file_name) = found else {
@@ -56,7 +57,8 @@ fn project_name(folder: &Path) -> anyhow::Result<String> {
     };
     let path = folder.join(file_name);
     let content = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let settings = Settings::parse(file_name, &content).with_context(|| format!("{} is not valid", path.display()))?;
+    let settings = check_settings(file_name, &content)
+        .map_err(|problem| anyhow!(at(&path.to_string_lossy(), problem.line, &problem.message)))?;
     let name =
         settings.project_name.with_context(|| format!("{} has no projectName; give a name with --name", path.display()))?;
     Ok(name.as_str().to_owned())
@@ -64,10 +66,10 @@ fn project_name(folder: &Path) -> anyhow::Result<String> {
 
 fn show(deployment: &Deployment) {
     for warning in &deployment.warnings {
-        eprintln!("note: {}", at(warning));
+        eprintln!("note: {}", at(&warning.file, warning.line, &warning.message));
     }
     for problem in &deployment.problems {
-        eprintln!("error: {}", at(problem));
+        eprintln!("error: {}", at(&problem.file, problem.line, &problem.message));
     }
     match deployment.status {
         DeploymentState::Ready => {
@@ -78,10 +80,10 @@ fn show(deployment: &Deployment) {
     }
 }
 
-fn at(problem: &DeploymentProblem) -> String {
-    match problem.line {
-        Some(line) => format!("{}:{line}: {}", problem.file, problem.message),
-        None if problem.file.is_empty() => problem.message.clone(),
-        None => format!("{}: {}", problem.file, problem.message),
+fn at(file: &str, line: Option<u32>, message: &str) -> String {
+    match line {
+        Some(line) => format!("{file}:{line}: {message}"),
+        None if file.is_empty() => message.to_owned(),
+        None => format!("{file}: {message}"),
     }
 }

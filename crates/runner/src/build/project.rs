@@ -53,21 +53,25 @@ fn read_settings(folder: &Path) -> Result<Result<(String, String, Settings), Pro
         }
         let content = std::fs::read(&path).map_err(disk("read the settings file"))?;
         let text = String::from_utf8_lossy(&content).into_owned();
-        return Ok(match Settings::parse(name, &content) {
-            Ok(settings) => Ok((name.to_owned(), text, settings)),
-            Err(error) => {
-                let line = match &error {
-                    InvalidSettings::Syntax(words) => line_in_words(words),
-                    InvalidSettings::Member { member, .. } => line_of_member(&text, member),
-                    InvalidSettings::Size | InvalidSettings::NotUtf8 => None,
-                };
-                let message = format!("the settings file {}", first_line(&error.to_string()));
-                Err(Problem { file: name.to_owned(), line, message })
-            }
-        });
+        return Ok(check_settings(name, &content).map(|settings| (name.to_owned(), text, settings)));
     }
     let message = format!("the project has no settings file; it must have one of {}", SETTINGS_FILES.join(", "));
     Ok(Err(Problem { file: SETTINGS_FILES[0].to_owned(), line: None, message }))
+}
+
+/// Reads a settings file's content; what is wrong with it, and where.
+///
+/// # Errors
+/// With the file's name and, where it can be told, the line.
+pub fn check_settings(file_name: &str, content: &[u8]) -> Result<Settings, Problem> {
+    Settings::parse(file_name, content).map_err(|error| {
+        let line = match &error {
+            InvalidSettings::Syntax(words) => line_in_words(words),
+            InvalidSettings::Member { member, .. } => line_of_member(&String::from_utf8_lossy(content), member),
+            InvalidSettings::Size | InvalidSettings::NotUtf8 => None,
+        };
+        Problem { file: file_name.to_owned(), line, message: format!("the settings file {}", first_line(&error.to_string())) }
+    })
 }
 
 /// A project is in the language of its package file; without one, of its code.
