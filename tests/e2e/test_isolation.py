@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ import pytest
 
 from conftest import Login, make_login
 from harness.processes import mentioning, wait_until_none_mention
-from harness.server import Server
+from harness.server import ROOT, Server
 from harness.site import Site
 
 PROBES = ("probe-ts", "probe-py")
@@ -195,12 +196,14 @@ def test_processes_of_a_login_show_no_secret_on_command_lines_and_in_environment
 
 def test_private_folders_are_private_while_a_login_runs_after_a_kill_and_gone_after_the_next_start(tmp_path: Path, site: Site) -> None:
     server = Server(tmp_path / "data", "--shutdown-grace-s", "0")
-    server.deploy("examples/fixtures/login-lab-ts")
-    login = make_login(site, check="hangs")
-    server.start_create("login-lab-ts", id="private", parameters=login.parameters, saveTrace=True)
-    wait_for_check(site, login)
-    check_modes(server.data_dir)
-    server.kill()
+    try:
+        server.deploy("examples/fixtures/login-lab-ts")
+        login = make_login(site, check="hangs")
+        server.start_create("login-lab-ts", id="private", parameters=login.parameters, saveTrace=True)
+        wait_for_check(site, login)
+        check_modes(server.data_dir)
+    finally:
+        server.kill()
     assert wait_until_none_mention(str(server.data_dir), 10) == [], "something outlived the server"
     check_modes(server.data_dir)
     left = {path.name for path in (server.data_dir / "slots").iterdir()}
@@ -254,7 +257,7 @@ def test_a_proxys_password_in_a_projects_settings_is_not_left_for_other_projects
 
 def test_what_does_not_protect_is_said(guarded: Server) -> None:
     said = protections(guarded)
-    assert any("network" in line for line in said["missing"]), said
+    assert any("network" in line and "browsers of other slots" in line for line in said["missing"]), said
     assert any("not bounded" in line for line in said["missing"]), said
     log = guarded.log_path.read_text()
     for line in said["inForce"]:
@@ -266,3 +269,11 @@ def test_what_does_not_protect_is_said(guarded: Server) -> None:
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
     """Every file with its size and time of change."""
     return {str(path): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in folder.rglob("*")}
+
+
+def test_every_test_that_the_security_page_names_exists() -> None:
+    named = set(re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+){3,})`", (ROOT / "docs/SECURITY.md").read_text()))
+    sources = [path for folder in ("crates", "tests/e2e") for suffix in ("rs", "py") for path in (ROOT / folder).rglob(f"*.{suffix}")]
+    defined = set(re.findall(r"(?:fn|def) ([a-z0-9_]+)\(", "\n".join(path.read_text() for path in sources)))
+    assert len(named) > 30
+    assert named - defined == set()
