@@ -10,16 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keywright_api::AppState;
-use keywright_domain::{KeyId, WorkspaceId};
+use keywright_domain::WorkspaceId;
 use keywright_engine::{Engine, EngineParts};
 use keywright_runner::{BrowserConfig, Builder, BuilderConfig, Pool, PoolConfig, RuntimePaths, SandboxPolicy};
 use keywright_store::sqlite::SqliteStore;
 use keywright_store::{Blobs, Bootstrap, Clock, Entropy, FileLinks, MasterKey, NewKey, Store, SystemClock, SystemEntropy, Vault};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -178,14 +175,9 @@ async fn start_runners(config: &Config) -> anyhow::Result<(Pool, Builder)> {
 /// Makes the first workspace and its key at the very first start; the key is returned only then.
 async fn bootstrap(store: &dyn Store, clock: &dyn Clock, entropy: &dyn Entropy) -> anyhow::Result<(WorkspaceId, Option<String>)> {
     let offered = WorkspaceId::from_entropy(entropy.bytes());
-    let key = format!("kw_{}", URL_SAFE_NO_PAD.encode(entropy.bytes::<32>()));
-    let new_key = NewKey {
-        id: KeyId::from_entropy(entropy.bytes()),
-        name: "first".to_owned(),
-        hash: Sha256::digest(key.as_bytes()).into(),
-    };
-    match store.bootstrap(&offered, new_key, clock.now()).await.context("the first workspace cannot be made")? {
-        Bootstrap::Created => Ok((offered, Some(key))),
+    let (new, key) = NewKey::generate("first".to_owned(), entropy);
+    match store.bootstrap(&offered, new, clock.now()).await.context("the first workspace cannot be made")? {
+        Bootstrap::Created => Ok((offered, Some(key.into_inner()))),
         Bootstrap::Existing(workspace) => Ok((workspace, None)),
     }
 }

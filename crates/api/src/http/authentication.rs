@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use keywright_domain::{KeyId, WorkspaceId};
-use sha2::{Digest as _, Sha256};
+use keywright_store::ApiKey;
 use thiserror::Error;
 
 use super::error::ApiError;
@@ -44,8 +44,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 /// Lets a request pass with a live key of the workspace that its path names.
 pub(crate) async fn authenticate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Result<Response, ApiError> {
     let shown = shown_key(request.headers()).ok_or(ApiError::Unauthorized)?;
-    let hash: [u8; 32] = Sha256::digest(shown.as_bytes()).into();
-    let found = app.parts.store.find_key(&hash).await?;
+    let found = app.parts.store.find_key(&ApiKey::hash(shown)).await?;
     let asked = workspace_in(request.uri());
     match found {
         Some(key) if asked.as_ref() == Some(&key.workspace) => {

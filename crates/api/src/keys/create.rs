@@ -3,12 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keywright_domain::KeyId;
 use keywright_store::NewKey;
 use keywright_wire::{CreatedKey, NewKeyRequest, rfc3339};
-use sha2::{Digest as _, Sha256};
 
 use crate::app::App;
 use crate::http::answer::Created;
@@ -19,9 +15,6 @@ use crate::http::segments::WorkspacePath;
 
 /// Longest name, in characters.
 const MAX_NAME_CHARS: usize = 100;
-
-/// Bytes of entropy in a key.
-const KEY_BYTES: usize = 32;
 
 /// Make a key
 ///
@@ -47,12 +40,12 @@ pub(crate) async fn handle(
             format!("must be 1 to {MAX_NAME_CHARS} characters long, without control characters"),
         ));
     }
-    let key = format!("kw_{}", URL_SAFE_NO_PAD.encode(app.parts.entropy.bytes::<KEY_BYTES>()));
-    let new = NewKey {
-        id: KeyId::from_entropy(app.parts.entropy.bytes()),
-        name: body.name,
-        hash: Sha256::digest(key.as_bytes()).into(),
-    };
+    let (new, key) = NewKey::generate(body.name, app.parts.entropy.as_ref());
     let stored = app.parts.store.create_key(&caller.workspace, new, app.parts.clock.now()).await?;
-    Ok(Created(CreatedKey { id: stored.id.to_string(), name: stored.name, key, created_at: rfc3339(stored.created_at) }))
+    Ok(Created(CreatedKey {
+        id: stored.id.to_string(),
+        name: stored.name,
+        key: key.into_inner(),
+        created_at: rfc3339(stored.created_at),
+    }))
 }

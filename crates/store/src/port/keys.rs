@@ -1,9 +1,15 @@
 //! API keys. The store holds hashes; the key itself is shown once by whoever made it.
 
 use async_trait::async_trait;
-use keywright_domain::{KeyId, Timestamp, WorkspaceId};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keywright_domain::{KeyId, Secret, Timestamp, WorkspaceId};
+use sha2::{Digest as _, Sha256};
 
-use crate::StoreError;
+use crate::{Entropy, StoreError};
+
+/// Bytes of entropy in a key.
+const KEY_BYTES: usize = 32;
 
 /// A key to be stored.
 #[derive(Clone, Debug)]
@@ -14,6 +20,15 @@ pub struct NewKey {
     pub name: String,
     /// SHA-256 of the key.
     pub hash: [u8; 32],
+}
+
+impl NewKey {
+    /// A key of that name that nobody can guess, and what is stored of it. The key itself is in no other place.
+    #[must_use]
+    pub fn generate(name: String, entropy: &dyn Entropy) -> (Self, Secret<String>) {
+        let key = format!("kw_{}", URL_SAFE_NO_PAD.encode(entropy.bytes::<KEY_BYTES>()));
+        (Self { id: KeyId::from_entropy(entropy.bytes()), name, hash: ApiKey::hash(&key) }, Secret::new(key))
+    }
 }
 
 /// A stored key.
@@ -29,6 +44,14 @@ pub struct ApiKey {
     pub created_at: Timestamp,
     /// When it was revoked; it is worth nothing since.
     pub revoked_at: Option<Timestamp>,
+}
+
+impl ApiKey {
+    /// The stored form of a key that somebody shows.
+    #[must_use]
+    pub fn hash(shown: &str) -> [u8; 32] {
+        Sha256::digest(shown.as_bytes()).into()
+    }
 }
 
 /// Whether the first workspace had to be made.
