@@ -19,6 +19,7 @@ mod run;
 mod secret;
 mod session;
 mod settings;
+mod stored_file;
 mod strict;
 mod time;
 
@@ -41,5 +42,6 @@ pub use run::{
 pub use secret::Secret;
 pub use session::{AuthSessionId, SessionKind, SessionStatus};
 pub use settings::{BrowserChoice, InvalidSettings, Isolation, ProxySetting, SETTINGS_FILES, Settings, Viewport};
+pub use stored_file::StoredFileLink;
 pub use strict::{MAX_JSON_DEPTH, MAX_JSON_NODES, StrictJsonError, parse_strict_json};
 pub use time::Timestamp;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use keywright_domain::{Problem, Settings};
+use keywright_domain::Problem;
 use keywright_store::{BlobKey, BuiltDeployment, Deployment};
 
 use crate::BuildOutcome;
@@ -95,18 +95,13 @@ async fn build(shared: &Shared, deployment: &Deployment) -> Result<BuiltDeployme
 }
 
 async fn archive(shared: &Shared, deployment: &Deployment) -> Result<Bytes, String> {
-    let key = format!("deployments/{}.tar.gz", deployment.id);
-    let found = match BlobKey::parse(&key) {
-        Ok(key) => shared.blobs.get(&deployment.workspace, &key).await,
-        Err(error) => Err(error),
-    };
+    let found = shared.blobs.get(&deployment.workspace, &BlobKey::archive(&deployment.id)).await;
     found.map_err(|error| error.to_string())?.ok_or_else(|| "its archive is not in the blob store".to_owned())
 }
 
 /// Prepares for the first run, off everybody's path.
 fn warm(shared: &Arc<Shared>, deployment: &Deployment, built: &BuiltDeployment) {
-    let browser =
-        Settings::parse(&built.settings_file, built.settings_text.as_bytes()).ok().and_then(|settings| settings.browser);
+    let browser = built.settings().ok().and_then(|settings| settings.browser);
     let (task, id, browser) = (Arc::clone(shared), deployment.id.clone(), browser.unwrap_or(shared.defaults.browser));
     shared.tasks.spawn(async move {
         tokio::select! {

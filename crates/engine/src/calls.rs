@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use keywright_domain::{FileId, ProjectId, WorkspaceId};
+use keywright_domain::{FileId, ProjectId, StoredFileLink, WorkspaceId};
 use keywright_store::{BlobError, BlobKey, StoreError, StoredFile};
 use serde_json::Value;
 use thiserror::Error;
@@ -46,15 +46,6 @@ pub enum CallError {
     /// The blob store failed.
     #[error("the platform's file store is not available")]
     Blob(#[from] BlobError),
-}
-
-/// A stored file, as user code is told of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredFileLink {
-    /// Its identity.
-    pub id: FileId,
-    /// An absolute address that needs no key, for seven days.
-    pub read_url: String,
 }
 
 /// The platform as an attempt's user code can reach it.
@@ -97,9 +88,9 @@ impl UserCalls for ProjectCalls {
     async fn store_file(&self, name: &str, content_type: Option<&str>, bytes: Bytes) -> Result<StoredFileLink, CallError> {
         check_file(name, content_type, bytes.len())?;
         let id = FileId::from_entropy(self.shared.entropy.bytes());
-        let (blob, now) = (format!("files/{id}"), self.shared.clock.now());
+        let (blob, now) = (BlobKey::file(&id), self.shared.clock.now());
         let size_bytes = bytes.len() as u64;
-        self.shared.blobs.put(&self.workspace, &BlobKey::parse(&blob)?, bytes).await?;
+        self.shared.blobs.put(&self.workspace, &blob, bytes).await?;
         let file = StoredFile {
             id: id.clone(),
             workspace: self.workspace.clone(),

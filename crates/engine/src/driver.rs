@@ -191,7 +191,7 @@ impl Driver {
     async fn leave_behind(
         &self,
         number: AttemptNumber,
-        log_blob: Option<String>,
+        log_blob: Option<BlobKey>,
         trace: Option<Box<dyn PendingTrace>>,
     ) -> Result<(), Halt> {
         if let Some(trace) = trace {
@@ -285,16 +285,12 @@ impl Driver {
     }
 
     /// Stores an attempt's log. Without it the attempt still counts; its end is worth more.
-    async fn store_log(&self, attempt: &AttemptId, log: Bytes) -> Option<String> {
+    async fn store_log(&self, attempt: &AttemptId, log: Bytes) -> Option<BlobKey> {
         if log.is_empty() {
             return None;
         }
-        let key = format!("attempts/{}/{}.log.jsonl", attempt.run, attempt.number.get());
-        let stored = match BlobKey::parse(&key) {
-            Ok(blob) => self.shared.blobs.put(&self.run.workspace, &blob, log).await,
-            Err(error) => Err(error),
-        };
-        match stored {
+        let key = BlobKey::log(attempt);
+        match self.shared.blobs.put(&self.run.workspace, &key, log).await {
             Ok(()) => Some(key),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, attempt = %attempt, "the log of an attempt is lost");

@@ -26,6 +26,6 @@ mod shared;
 mod traces;
 
 pub use builder::{BuildOutcome, Builder};
-pub use calls::{CallError, StoredFileLink, UserCalls};
+pub use calls::{CallError, UserCalls};
 pub use engine::{Engine, EngineParts};
 pub use executor::{AttemptReport, Executor, PendingTrace};

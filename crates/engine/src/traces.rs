@@ -72,12 +72,8 @@ async fn settle(shared: &Shared, workspace: &WorkspaceId, attempt: &AttemptId, t
 }
 
 async fn store(shared: &Shared, workspace: &WorkspaceId, attempt: &AttemptId, bytes: Bytes) -> TraceStatus {
-    let key = format!("attempts/{}/{}.trace.zip", attempt.run, attempt.number.get());
-    let stored = match BlobKey::parse(&key) {
-        Ok(blob) => shared.blobs.put(workspace, &blob, bytes).await,
-        Err(error) => Err(error),
-    };
-    match stored {
+    let key = BlobKey::trace(attempt);
+    match shared.blobs.put(workspace, &key, bytes).await {
         Ok(()) => TraceStatus::Stored(key),
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, attempt = %attempt, "a trace could not be stored");

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use keywright_domain::{AttemptOrder, BrowserChoice, DeploymentId};
+use keywright_domain::{AttemptOrder, BrowserChoice, DeploymentId, StoredFileLink};
 use keywright_engine::{AttemptReport, BuildOutcome, CallError, Executor, PendingTrace, UserCalls};
-use keywright_runner::{AttemptHost, BuildFailure, Built, HostError, Pool, RawTrace, StoredFileLink};
+use keywright_runner::{AttemptHost, BuildFailure, Built, HostError, Pool, RawTrace};
 use keywright_store::{BuiltDeployment, Deployment};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -44,8 +44,7 @@ impl AttemptHost for Host {
     }
 
     async fn store_file(&self, name: &str, content_type: Option<&str>, bytes: Bytes) -> Result<StoredFileLink, HostError> {
-        let stored = self.0.store_file(name, content_type, bytes).await.map_err(host_error)?;
-        Ok(StoredFileLink { id: stored.id.as_str().to_owned(), read_url: stored.read_url })
+        self.0.store_file(name, content_type, bytes).await.map_err(host_error)
     }
 }
 

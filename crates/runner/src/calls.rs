@@ -90,7 +90,7 @@ pub(crate) async fn answer(call: Call, host: Arc<dyn AttemptHost>, folder: Arc<S
                 Err(_) => return Err(invalid(format!("{shown} was not read to its end"))),
             };
             let link = host.store_file(&file_name, content_type.as_deref(), bytes).await.map_err(refused)?;
-            Ok(json!({"id": link.id, "readUrl": link.read_url}))
+            Ok(json!({"id": link.id.as_str(), "readUrl": link.read_url}))
         }
         other => Err(invalid(format!("there is no method \"{}\"", other.chars().take(MAX_NAME_BYTES).collect::<String>()))),
     }

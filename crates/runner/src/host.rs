@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use keywright_domain::StoredFileLink;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -30,15 +31,6 @@ impl HostError {
             Self::Unavailable(_) => "unavailable",
         }
     }
-}
-
-/// A file that user code stored, and where it can be fetched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredFileLink {
-    /// The file's id.
-    pub id: String,
-    /// An absolute address that needs no key and expires.
-    pub read_url: String,
 }
 
 /// The platform, as one attempt sees it. Every method may be called several times at once.

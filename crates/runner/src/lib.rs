@@ -30,7 +30,7 @@ mod yard;
 
 pub use archive::{UnpackError, unpack};
 pub use build::{BuildFailure, BuildFault, Builder, BuilderConfig, BuilderError, Built, check_settings};
-pub use host::{AttemptHost, HostError, StoredFileLink};
+pub use host::{AttemptHost, HostError};
 pub use manifest::{Manifest, ManifestError};
 pub use mask::{MASK, Masker};
 pub use pool::{AttemptReport, BrowserConfig, Pool, PoolConfig, PoolError};

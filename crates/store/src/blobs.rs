@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use keywright_domain::WorkspaceId;
+use keywright_domain::{AttemptId, DeploymentId, FileId, WorkspaceId};
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path};
 use thiserror::Error;
@@ -37,7 +37,31 @@ pub enum BlobError {
 pub struct BlobKey(String);
 
 impl BlobKey {
-    /// Reads a key.
+    /// Of an uploaded archive.
+    #[must_use]
+    pub fn archive(deployment: &DeploymentId) -> Self {
+        Self(format!("deployments/{deployment}.tar.gz"))
+    }
+
+    /// Of an attempt's log.
+    #[must_use]
+    pub fn log(attempt: &AttemptId) -> Self {
+        Self(format!("attempts/{}/{}.log.jsonl", attempt.run, attempt.number.get()))
+    }
+
+    /// Of an attempt's cleaned trace.
+    #[must_use]
+    pub fn trace(attempt: &AttemptId) -> Self {
+        Self(format!("attempts/{}/{}.trace.zip", attempt.run, attempt.number.get()))
+    }
+
+    /// Of a file that user code stored.
+    #[must_use]
+    pub fn file(file: &FileId) -> Self {
+        Self(format!("files/{file}"))
+    }
+
+    /// Reads a stored key.
     ///
     /// # Errors
     /// When it could name anything outside the store.
@@ -113,4 +137,21 @@ fn location(workspace: &WorkspaceId, key: &BlobKey) -> path::Path {
 
 fn place<'a>(workspace: &'a WorkspaceId, key: &'a BlobKey) -> Place<'a> {
     Place { workspace, table: "blob", column: "bytes", row: key.as_str() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keywright_domain::{AttemptNumber, RunId};
+
+    #[test]
+    fn the_keys_we_make_are_keys_that_we_read() {
+        let attempt = AttemptId { run: RunId::from_entropy([0; 21]), number: AttemptNumber::new(7).unwrap() };
+        let file = BlobKey::file(&FileId::from_entropy([1; 21]));
+        let archive = BlobKey::archive(&DeploymentId::from_entropy([0; 21]));
+        for key in [file, archive, BlobKey::log(&attempt), BlobKey::trace(&attempt)] {
+            assert_eq!(BlobKey::parse(key.as_str()).unwrap(), key);
+        }
+        assert!(BlobKey::parse("../x").is_err() && BlobKey::parse("a//b").is_err() && BlobKey::parse("").is_err());
+    }
 }

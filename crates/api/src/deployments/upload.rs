@@ -70,8 +70,7 @@ pub(crate) async fn handle(
         hex
     });
     let size_bytes = archive.len() as u64;
-    let blob = BlobKey::parse(&format!("deployments/{id}.tar.gz"))?;
-    app.parts.blobs.put(&caller.workspace, &blob, archive).await?;
+    app.parts.blobs.put(&caller.workspace, &BlobKey::archive(&id), archive).await?;
     let project_id_if_new = ProjectId::from_entropy(app.parts.entropy.bytes());
     let new = NewDeployment { id, project_id_if_new, project, digest, size_bytes };
     let deployment = app.parts.store.accept_deployment(&caller.workspace, new, app.parts.clock.now()).await?;

@@ -9,7 +9,6 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::HeaderValue;
 use keywright_domain::FileId;
-use keywright_store::BlobKey;
 use keywright_wire::ErrorBody;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -66,7 +65,7 @@ pub(crate) async fn handle(
         return Err(not_good());
     }
     let file = app.parts.store.get_file(&id).await?.ok_or_else(not_good)?;
-    let bytes = app.parts.blobs.get(&file.workspace, &BlobKey::parse(&file.blob)?).await?.ok_or_else(not_good)?;
+    let bytes = app.parts.blobs.get(&file.workspace, &file.blob).await?.ok_or_else(not_good)?;
     let media_type = file.content_type.and_then(|media_type| HeaderValue::from_str(&media_type).ok()).unwrap_or(UNKNOWN_TYPE);
     Ok(Download { bytes, media_type, name: file.name })
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::HeaderValue;
-use keywright_store::BlobKey;
 
 use super::find_attempt;
 use crate::app::App;
@@ -38,7 +37,7 @@ pub(crate) async fn handle(
             may_come,
         });
     };
-    let bytes = app.parts.blobs.get(&caller.workspace, &BlobKey::parse(&blob)?).await?;
+    let bytes = app.parts.blobs.get(&caller.workspace, &blob).await?;
     Ok(Download {
         bytes: bytes.ok_or_else(|| ApiError::not_found("the attempt's log is not there any more"))?,
         media_type: HeaderValue::from_static("application/x-ndjson; charset=utf-8"),

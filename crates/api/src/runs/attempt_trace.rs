@@ -51,8 +51,8 @@ pub(crate) async fn handle(
 }
 
 /// A trace that cannot be read any more takes nothing else with it: the run's own story stays readable.
-async fn read(app: &App, caller: &Caller, key: &str) -> Result<Bytes, ApiError> {
-    match app.parts.blobs.get(&caller.workspace, &BlobKey::parse(key)?).await {
+async fn read(app: &App, caller: &Caller, key: &BlobKey) -> Result<Bytes, ApiError> {
+    match app.parts.blobs.get(&caller.workspace, key).await {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => Err(ApiError::not_found("the trace is not there any more")),
         Err(keywright_store::BlobError::Sealed(error)) => {

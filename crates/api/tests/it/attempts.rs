@@ -13,14 +13,10 @@ const LOG: &str = "{\"timestamp\":\"2026-01-01T00:00:00.000Z\",\"level\":\"info\
 /// A run with one failed attempt, which has a log and a trace on its way, and one that succeeded without either.
 async fn run_with_attempts(world: &World) -> String {
     let run = world.start_run("plain", &json!({"api": "orders", "parameters": {}})).await;
-    let log = format!("attempts/{run}/1.log.jsonl");
-    world
-        .blobs
-        .put(&world.workspace, &BlobKey::parse(&log.replace("/_", "/x")).unwrap(), Bytes::from_static(LOG.as_bytes()))
-        .await
-        .unwrap();
+    let log = BlobKey::parse(&format!("attempts/{run}/1.log.jsonl")).unwrap();
+    world.blobs.put(&world.workspace, &log, Bytes::from_static(LOG.as_bytes())).await.unwrap();
     let record = world.take().await;
-    let record = world.attempt(record, failed(AttemptCode::ScriptTimeout), Some(&log.replace("/_", "/x"))).await;
+    let record = world.attempt(record, failed(AttemptCode::ScriptTimeout), Some(log)).await;
     world.attempt(record, returned(json!(1)), None).await;
     run
 }
@@ -94,9 +90,9 @@ async fn a_trace_is_there_once_it_is_clean() {
     let pending = world.get(&path).send().await;
     assert_eq!((pending.status.as_u16(), pending.json()["retirable"].clone()), (404, json!(true)));
 
-    let key = "attempts/run/1.trace.zip";
-    world.blobs.put(&world.workspace, &BlobKey::parse(key).unwrap(), Bytes::from_static(b"PK\x03\x04zip")).await.unwrap();
-    file_trace(&world, &run, TraceStatus::Stored(key.to_owned())).await;
+    let key = BlobKey::parse("attempts/run/1.trace.zip").unwrap();
+    world.blobs.put(&world.workspace, &key, Bytes::from_static(b"PK\x03\x04zip")).await.unwrap();
+    file_trace(&world, &run, TraceStatus::Stored(key)).await;
     let stored = world.get(&path).send().await;
     assert_eq!((stored.status.as_u16(), stored.body.as_slice()), (200, b"PK\x03\x04zip".as_slice()));
     assert_eq!(stored.header("content-type"), "application/zip");
@@ -105,7 +101,7 @@ async fn a_trace_is_there_once_it_is_clean() {
         format!("attachment; filename=\"{run}-1.trace.zip\"; filename*=UTF-8''{run}-1.trace.zip")
     );
 
-    file_trace(&world, &run, TraceStatus::Stored("attempts/run/gone.zip".to_owned())).await;
+    file_trace(&world, &run, TraceStatus::Stored(BlobKey::parse("attempts/run/gone.zip").unwrap())).await;
     assert_eq!(world.get(&path).send().await.refusal(), (404, "not-found".to_owned()));
     file_trace(&world, &run, TraceStatus::Dropped("it held a known secret".to_owned())).await;
     let dropped = world.get(&path).send().await;

@@ -49,7 +49,7 @@ async fn an_upload_is_stored_whole_and_waits_for_its_build() {
     assert_eq!(answer.json()["sizeBytes"], bytes.len());
     let id = DeploymentId::parse(answer.json()["id"].as_str().unwrap()).unwrap();
     assert_eq!(world.store.list_building().await.unwrap()[0].id, id);
-    let key = BlobKey::parse(&format!("deployments/{id}.tar.gz")).unwrap();
+    let key = BlobKey::archive(&id);
     assert_eq!(world.blobs.get(&world.workspace, &key).await.unwrap().unwrap(), bytes);
     // The project exists from now on, without anything to run.
     let run = world.post_json("/projects/new-one/run/start", &json!({"api": "orders", "parameters": {}})).send().await;

@@ -8,12 +8,8 @@ use crate::world::World;
 
 async fn store_file(world: &World, name: &str, content_type: Option<&str>) -> FileId {
     let id = FileId::from_entropy([11; 21]);
-    let blob = "files/one";
-    world
-        .blobs
-        .put(&world.workspace, &BlobKey::parse(blob).unwrap(), Bytes::from_static(b"<script>alert(1)</script>"))
-        .await
-        .unwrap();
+    let blob = BlobKey::parse("files/one").unwrap();
+    world.blobs.put(&world.workspace, &blob, Bytes::from_static(b"<script>alert(1)</script>")).await.unwrap();
     let file = StoredFile {
         id: id.clone(),
         workspace: world.workspace.clone(),
@@ -21,7 +17,7 @@ async fn store_file(world: &World, name: &str, content_type: Option<&str>) -> Fi
         name: name.to_owned(),
         content_type: content_type.map(str::to_owned),
         size_bytes: 25,
-        blob: blob.to_owned(),
+        blob,
         created_at: world.clock.now(),
     };
     world.store.insert_file(file).await.unwrap();

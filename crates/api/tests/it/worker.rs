@@ -4,7 +4,7 @@ use keywright_domain::{
     AttemptCode, AttemptEnd, AttemptFailure, RunEvent, RunState, Secret, SessionStanding, Transition, WorkerId,
 };
 use keywright_store::{
-    AttemptClose, AttemptOutcome, AuthSessions as _, Clock as _, CommitOutcome, RunCommit, RunRecord, Runs as _,
+    AttemptClose, AttemptOutcome, AuthSessions as _, BlobKey, Clock as _, CommitOutcome, RunCommit, RunRecord, Runs as _,
 };
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ impl World {
     }
 
     /// Makes one attempt that ends so, with a log if one is given.
-    pub(crate) async fn attempt(&self, record: RunRecord, end: AttemptEnd, log_blob: Option<&str>) -> RunRecord {
+    pub(crate) async fn attempt(&self, record: RunRecord, end: AttemptEnd, log_blob: Option<BlobKey>) -> RunRecord {
         let RunState::Started(progress) = &record.state else { panic!("not started: {:?}", record.state) };
         let number = self.store.begin_attempt(&record.id, record.epoch, progress.stage, self.clock.now()).await.unwrap().unwrap();
         let outcome = match &end {
@@ -38,7 +38,7 @@ impl World {
             AttemptEnd::Aborted => AttemptOutcome::Aborted,
             AttemptEnd::Returned { .. } | AttemptEnd::Captured { .. } | AttemptEnd::CheckPassed => AttemptOutcome::Succeeded,
         };
-        let close = AttemptClose { number, outcome, log_blob: log_blob.map(str::to_owned), is_trace_pending: log_blob.is_some() };
+        let close = AttemptClose { number, outcome, is_trace_pending: log_blob.is_some(), log_blob };
         let transition = record.state.clone().on(&record.plan, RunEvent::AttemptEnded(&end)).unwrap();
         self.commit(record, transition, Some(close), Some(end)).await
     }

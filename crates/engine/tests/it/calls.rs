@@ -1,7 +1,7 @@
 //! What user code may ask of the platform, as it reaches the store.
 
 use keywright_domain::{FileId, RunKind, Stage};
-use keywright_store::{BlobKey, Clock as _, SystemClock};
+use keywright_store::{Clock as _, SystemClock};
 
 use crate::script::Act;
 use crate::world::{Ask, World};
@@ -16,7 +16,7 @@ async fn a_stored_file_can_be_read_through_its_link_and_values_outlive_the_run()
 
     let file = server.store.get_file(&FileId::parse(result["id"].as_str().unwrap()).unwrap()).await.unwrap().unwrap();
     assert_eq!((file.name.as_str(), file.content_type.as_deref(), file.size_bytes), ("invoice.txt", Some("text/plain"), 7));
-    let bytes = server.blobs.get(&world.workspace, &BlobKey::parse(&file.blob).unwrap()).await.unwrap().unwrap();
+    let bytes = server.blobs.get(&world.workspace, &file.blob).await.unwrap().unwrap();
     assert_eq!(bytes, "content");
 
     let url = result["url"].as_str().unwrap();

@@ -10,9 +10,9 @@ use keywright_domain::{
     WorkerId, WorkspaceId,
 };
 use keywright_store::{
-    Accepted, ApiKey, AttemptRecord, Attempts, AuthSession, AuthSessions, Bootstrap, BuiltDeployment, CommitOutcome, Deployment,
-    Deployments, Files, KeyValues, Keys, NewDeployment, NewKey, NewOperation, NewRun, Operation, Operations, Project, Projects,
-    RunCommit, RunOutput, RunRecord, Runs, SessionSecrets, Signals, Store, StoreError, StoredFile, TraceStatus,
+    Accepted, ApiKey, AttemptRecord, Attempts, AuthSession, AuthSessions, BlobKey, Bootstrap, BuiltDeployment, CommitOutcome,
+    Deployment, Deployments, Files, KeyValues, Keys, NewDeployment, NewKey, NewOperation, NewRun, Operation, Operations, Project,
+    Projects, RunCommit, RunOutput, RunRecord, Runs, SessionSecrets, Signals, Store, StoreError, StoredFile, TraceStatus,
 };
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -271,7 +271,7 @@ impl Attempts for Hooked {
     async fn list_attempts(&self, project: &ProjectId, run: &RunId) -> Result<Option<Vec<AttemptRecord>>, StoreError> {
         self.inner.list_attempts(project, run).await
     }
-    async fn file_log(&self, run: &RunId, number: AttemptNumber, blob: String) -> Result<(), StoreError> {
+    async fn file_log(&self, run: &RunId, number: AttemptNumber, blob: BlobKey) -> Result<(), StoreError> {
         self.inner.file_log(run, number, blob).await
     }
     async fn file_trace(&self, run: &RunId, number: AttemptNumber, trace: TraceStatus) -> Result<(), StoreError> {

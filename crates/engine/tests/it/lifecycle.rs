@@ -215,7 +215,7 @@ async fn every_attempt_keeps_its_log() {
     let attempts = server.attempts(&run).await;
     assert_eq!(attempts.len(), 2);
     for attempt in attempts {
-        let key = keywright_store::BlobKey::parse(&attempt.log_blob.unwrap()).unwrap();
+        let key = attempt.log_blob.unwrap();
         let log = server.blobs.get(&world.workspace, &key).await.unwrap().unwrap();
         assert_eq!(log, "{\"message\":\"hello\"}\n");
     }

@@ -1,7 +1,7 @@
 //! Traces: cleaned after the commit, stored or dropped with the reason, never left pending.
 
 use keywright_domain::RunKind;
-use keywright_store::{BlobKey, TraceStatus};
+use keywright_store::TraceStatus;
 
 use crate::hooked::Hook;
 use crate::world::{Ask, World, in_time};
@@ -16,7 +16,7 @@ async fn a_clean_trace_is_stored() {
     let (run, _) = server.finish(TRACED).await;
     let attempts = server.until_attempts(&run, |attempts| attempts[0].trace != TraceStatus::Pending).await;
     let TraceStatus::Stored(key) = &attempts[0].trace else { panic!("{attempts:?}") };
-    let bytes = server.blobs.get(&world.workspace, &BlobKey::parse(key).unwrap()).await.unwrap().unwrap();
+    let bytes = server.blobs.get(&world.workspace, key).await.unwrap().unwrap();
     assert_eq!(bytes, "clean");
 }
 

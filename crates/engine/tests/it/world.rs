@@ -155,7 +155,7 @@ impl Server<'_> {
     /// Uploads a deployment, to be built by the engine.
     pub(crate) async fn upload(&self, archive: &'static str) -> DeploymentId {
         let id = DeploymentId::from_entropy([self.world.next(); 21]);
-        let key = keywright_store::BlobKey::parse(&format!("deployments/{id}.tar.gz")).unwrap();
+        let key = keywright_store::BlobKey::archive(&id);
         self.blobs.put(&self.world.workspace, &key, archive.into()).await.unwrap();
         let new = NewDeployment {
             id: id.clone(),

@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use keywright_domain::{
     ApiName, AttemptEnd, AttemptFailure, AttemptId, AttemptNumber, AttemptOrder, AuthSessionId, BrowserChoice, DeploymentId,
-    Entry, Isolation, Language, ProjectId, ProjectName, RunId, Secret, SessionBinding, SessionKey, Stage, TimeoutSeconds,
-    Viewport, WorkspaceId,
+    Entry, FileId, Isolation, Language, ProjectId, ProjectName, RunId, Secret, SessionBinding, SessionKey, Stage, StoredFileLink,
+    TimeoutSeconds, Viewport, WorkspaceId,
 };
 use keywright_runner::{
-    AttemptHost, AttemptReport, BrowserConfig, HostError, Manifest, Pool, PoolConfig, RuntimePaths, SandboxPolicy, StoredFileLink,
+    AttemptHost, AttemptReport, BrowserConfig, HostError, Manifest, Pool, PoolConfig, RuntimePaths, SandboxPolicy,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -182,8 +182,8 @@ impl AttemptHost for Host {
 
     async fn store_file(&self, name: &str, content_type: Option<&str>, bytes: Bytes) -> Result<StoredFileLink, HostError> {
         Ok(StoredFileLink {
-            id: format!("{name}|{content_type:?}|{}", String::from_utf8_lossy(&bytes)),
-            read_url: "http://here/f".to_owned(),
+            id: FileId::from_entropy([0; 21]),
+            read_url: format!("http://here/{name}|{content_type:?}|{}", String::from_utf8_lossy(&bytes)),
         })
     }
 }
@@ -365,7 +365,7 @@ async fn user_code_may_ask_for_values_and_files_and_gets_no_more_than_that() {
         (
             json!({"method": "file.store", "write": {"f.txt": "hello"},
                 "params": {"path": "f.txt", "fileName": "f.txt", "contentType": "text/plain"}}),
-            json!({"id": "f.txt|Some(\"text/plain\")|hello", "readUrl": "http://here/f"}),
+            json!({"id": "_____________________", "readUrl": "http://here/f.txt|Some(\"text/plain\")|hello"}),
         ),
         (
             json!({"method": "file.store", "params": {"path": "../../secret", "fileName": "f"}}),

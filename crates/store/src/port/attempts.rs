@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use keywright_domain::{AttemptFailure, AttemptNumber, ProjectId, RunId, Stage, Timestamp};
 
-use crate::StoreError;
+use crate::{BlobKey, StoreError};
 
 /// How an attempt ended, without what it produced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct AttemptClose {
     /// How.
     pub outcome: AttemptOutcome,
     /// Where its log lies.
-    pub log_blob: Option<String>,
+    pub log_blob: Option<BlobKey>,
     /// Whether a trace is on its way.
     pub is_trace_pending: bool,
 }
@@ -37,7 +37,7 @@ pub enum TraceStatus {
     /// Being cleaned of secrets.
     Pending,
     /// Stored under this blob key.
-    Stored(String),
+    Stored(BlobKey),
     /// Not stored, with the reason for a person.
     Dropped(String),
 }
@@ -56,7 +56,7 @@ pub struct AttemptRecord {
     /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// Where its log lies.
-    pub log_blob: Option<String>,
+    pub log_blob: Option<BlobKey>,
     /// Where its trace is.
     pub trace: TraceStatus,
 }
@@ -69,7 +69,7 @@ pub trait Attempts {
 
     /// Says where an attempt's log lies, when that was not said as it was closed: a canceled attempt is closed before it has
     /// stopped writing.
-    async fn file_log(&self, run: &RunId, number: AttemptNumber, blob: String) -> Result<(), StoreError>;
+    async fn file_log(&self, run: &RunId, number: AttemptNumber, blob: BlobKey) -> Result<(), StoreError>;
 
     /// Says where an attempt's trace ended up.
     async fn file_trace(&self, run: &RunId, number: AttemptNumber, trace: TraceStatus) -> Result<(), StoreError>;

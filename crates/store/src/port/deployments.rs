@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use keywright_domain::{
-    ApiName, DeploymentId, DeploymentStatus, Language, Problem, ProjectId, ProjectName, Settings, Timestamp, WorkspaceId,
+    ApiName, DeploymentId, DeploymentStatus, InvalidSettings, Language, Problem, ProjectId, ProjectName, Settings, Timestamp,
+    WorkspaceId,
 };
 
 use crate::StoreError;
@@ -41,6 +42,16 @@ pub struct BuiltDeployment {
     pub warnings: Vec<Problem>,
 }
 
+impl BuiltDeployment {
+    /// The parsed settings.
+    ///
+    /// # Errors
+    /// When the settings file cannot be read as one, which the build has made sure of once.
+    pub fn settings(&self) -> Result<Settings, InvalidSettings> {
+        Settings::parse(&self.settings_file, self.settings_text.as_bytes())
+    }
+}
+
 /// A deployment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Deployment {
@@ -74,8 +85,7 @@ impl Deployment {
     /// The parsed settings, once it is built.
     #[must_use]
     pub fn settings(&self) -> Option<Settings> {
-        let built = self.built.as_ref()?;
-        Settings::parse(&built.settings_file, built.settings_text.as_bytes()).ok()
+        self.built.as_ref()?.settings().ok()
     }
 }
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use keywright_domain::{FileId, ProjectId, Timestamp, WorkspaceId};
 
-use crate::StoreError;
+use crate::{BlobKey, StoreError};
 
 /// A stored file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct StoredFile {
     /// Its size.
     pub size_bytes: u64,
     /// Where its bytes lie.
-    pub blob: String,
+    pub blob: BlobKey,
     /// When it was stored.
     pub created_at: Timestamp,
 }

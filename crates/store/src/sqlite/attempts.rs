@@ -10,7 +10,7 @@ use super::SqliteStore;
 use super::forms::{FailureForm, failure_json};
 use super::halt::{Halt, InMethod as _};
 use super::row::Fields;
-use crate::{AttemptClose, AttemptOutcome, AttemptRecord, Attempts, StoreError, TraceStatus};
+use crate::{AttemptClose, AttemptOutcome, AttemptRecord, Attempts, BlobKey, StoreError, TraceStatus};
 
 #[async_trait]
 impl Attempts for SqliteStore {
@@ -18,7 +18,7 @@ impl Attempts for SqliteStore {
         list(&self.readers, project, run).await.in_method("list_attempts")
     }
 
-    async fn file_log(&self, run: &RunId, number: AttemptNumber, blob: String) -> Result<(), StoreError> {
+    async fn file_log(&self, run: &RunId, number: AttemptNumber, blob: BlobKey) -> Result<(), StoreError> {
         let run = run.clone();
         self.write("file_log", move |tx| file_log(tx, run, number, blob).boxed()).await
     }
@@ -51,22 +51,22 @@ async fn list(readers: &SqlitePool, project: &ProjectId, run: &RunId) -> Result<
     rows.iter().map(read_attempt).collect::<Result<_, _>>().map(Some)
 }
 
-async fn file_log(tx: &mut SqliteConnection, run: RunId, number: AttemptNumber, blob: String) -> Result<(), Halt> {
+async fn file_log(tx: &mut SqliteConnection, run: RunId, number: AttemptNumber, blob: BlobKey) -> Result<(), Halt> {
     let done = sqlx::query("UPDATE attempts SET log_blob = $3 WHERE run_id = $1 AND number = $2")
         .bind(run.as_str())
         .bind(number.get())
-        .bind(blob)
+        .bind(blob.as_str())
         .execute(tx)
         .await?;
     if done.rows_affected() == 1 { Ok(()) } else { Err(NO_SUCH_ATTEMPT) }
 }
 
 async fn file_trace(tx: &mut SqliteConnection, run: RunId, number: AttemptNumber, trace: TraceStatus) -> Result<(), Halt> {
-    let (status, note) = match trace {
+    let (status, note) = match &trace {
         TraceStatus::None => ("none", None),
         TraceStatus::Pending => ("pending", None),
-        TraceStatus::Stored(blob) => ("stored", Some(blob)),
-        TraceStatus::Dropped(reason) => ("dropped", Some(reason)),
+        TraceStatus::Stored(blob) => ("stored", Some(blob.as_str())),
+        TraceStatus::Dropped(reason) => ("dropped", Some(reason.as_str())),
     };
     let done = sqlx::query("UPDATE attempts SET trace = $3, trace_note = $4 WHERE run_id = $1 AND number = $2")
         .bind(run.as_str())
@@ -103,7 +103,7 @@ pub(super) async fn close(tx: &mut SqliteConnection, run: &RunId, close: &Attemp
     .bind(close.number.get())
     .bind(outcome)
     .bind(failure)
-    .bind(&close.log_blob)
+    .bind(close.log_blob.as_ref().map(BlobKey::as_str))
     .bind(if close.is_trace_pending { "pending" } else { "none" })
     .bind(now.as_micros())
     .execute(tx)
@@ -140,11 +140,11 @@ fn read_attempt(row: &SqliteRow) -> Result<AttemptRecord, Halt> {
         },
         started_at: fields.timestamp("started_at")?,
         ended_at: fields.timestamp_optional("ended_at")?,
-        log_blob: fields.get("log_blob")?,
+        log_blob: fields.parse_optional("log_blob", BlobKey::parse)?,
         trace: match fields.get::<String>("trace")?.as_str() {
             "none" => TraceStatus::None,
             "pending" => TraceStatus::Pending,
-            "stored" => TraceStatus::Stored(note()?),
+            "stored" => TraceStatus::Stored(fields.parse("trace_note", BlobKey::parse)?),
             "dropped" => TraceStatus::Dropped(note()?),
             other => return Err(fields.corrupt("trace", format!("{other} is none"))),
         },

@@ -2,9 +2,7 @@
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
-use keywright_domain::{
-    DeploymentId, DeploymentStatus, Problem, ProjectId, ProjectName, RunReason, Settings, Timestamp, WorkspaceId,
-};
+use keywright_domain::{DeploymentId, DeploymentStatus, Problem, ProjectId, ProjectName, RunReason, Timestamp, WorkspaceId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{SqliteConnection, SqlitePool};
 
@@ -180,8 +178,7 @@ async fn activate(
     built: &BuiltDeployment,
     now: Timestamp,
 ) -> Result<(), Halt> {
-    let settings = Settings::parse(&built.settings_file, built.settings_text.as_bytes())
-        .map_err(|_| Halt::Misuse("a deployment whose settings file cannot be read is not ready"))?;
+    let settings = built.settings().map_err(|_| Halt::Misuse("a deployment whose settings file cannot be read is not ready"))?;
     sqlx::query("UPDATE projects SET active_deployment = $2, max_concurrent = $3 WHERE id = $1")
         .bind(project.as_str())
         .bind(id.as_str())

@@ -8,7 +8,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 use super::SqliteStore;
 use super::halt::{Halt, InMethod as _};
 use super::row::Fields;
-use crate::{Files, StoreError, StoredFile};
+use crate::{BlobKey, Files, StoreError, StoredFile};
 
 #[async_trait]
 impl Files for SqliteStore {
@@ -32,7 +32,7 @@ async fn insert(tx: &mut SqliteConnection, file: StoredFile) -> Result<(), Halt>
     .bind(file.name)
     .bind(file.content_type)
     .bind(i64::try_from(file.size_bytes).map_err(|_| Halt::Misuse("a file of more than 8 EiB"))?)
-    .bind(file.blob)
+    .bind(file.blob.as_str())
     .bind(file.created_at.as_micros())
     .execute(tx)
     .await?;
@@ -50,7 +50,7 @@ async fn get(readers: &SqlitePool, id: &FileId) -> Result<Option<StoredFile>, Ha
         name: fields.get("name")?,
         content_type: fields.get("content_type")?,
         size_bytes: fields.count("size_bytes")?,
-        blob: fields.get("blob")?,
+        blob: fields.parse("blob", BlobKey::parse)?,
         created_at: fields.timestamp("created_at")?,
     }))
 }

@@ -1,7 +1,7 @@
 //! Projects as rows, read together with their active deployment.
 
 use async_trait::async_trait;
-use keywright_domain::{DeploymentId, ProjectId, ProjectName, Settings, WorkspaceId};
+use keywright_domain::{DeploymentId, ProjectId, ProjectName, WorkspaceId};
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteRow;
 
@@ -53,8 +53,8 @@ fn read_project(row: &SqliteRow, vault: &Vault, workspace: &WorkspaceId) -> Resu
             let sealed: Option<Vec<u8>> = fields.get("built_sealed")?;
             let sealed = sealed.ok_or_else(|| fields.corrupt("active_deployment", "that deployment is not ready"))?;
             let built = open_built(vault, workspace, &id, &sealed)?;
-            let settings = Settings::parse(&built.settings_file, built.settings_text.as_bytes())
-                .map_err(|error| fields.corrupt("active_deployment", format!("its settings file {error}")))?;
+            let settings =
+                built.settings().map_err(|error| fields.corrupt("active_deployment", format!("its settings file {error}")))?;
             Some(ActiveDeployment { id, settings, apis: built.apis })
         }
     };

@@ -1,7 +1,7 @@
 //! Facts about attempts.
 
 use keywright_domain::{AttemptCode, AttemptNumber, RunId, Stage};
-use keywright_store::{AttemptOutcome, TraceStatus};
+use keywright_store::{AttemptOutcome, BlobKey, TraceStatus};
 use serde_json::json;
 
 use crate::bench::{Bench, captured, failed, failure};
@@ -20,7 +20,9 @@ pub(crate) async fn attempts_are_listed_in_order_with_how_they_ended(bench: &Ben
     let attempts = bench.store.list_attempts(&project, &run).await.unwrap().unwrap();
     let seen: Vec<_> = attempts
         .iter()
-        .map(|attempt| (attempt.number.get(), attempt.stage, attempt.outcome.clone(), attempt.log_blob.as_deref()))
+        .map(|attempt| {
+            (attempt.number.get(), attempt.stage, attempt.outcome.clone(), attempt.log_blob.as_ref().map(BlobKey::as_str))
+        })
         .collect();
     assert_eq!(
         seen,
@@ -44,16 +46,16 @@ pub(crate) async fn a_log_and_a_trace_are_filed_later(bench: &Bench) {
     let number = bench.store.begin_attempt(&run, record.epoch, Stage::Api, bench.now()).await.unwrap().unwrap();
     let read = async || bench.store.list_attempts(&project, &run).await.unwrap().unwrap().remove(0);
 
-    bench.store.file_log(&run, number, "attempts/x.log".to_owned()).await.unwrap();
-    assert_eq!(read().await.log_blob.as_deref(), Some("attempts/x.log"));
-    let stored = TraceStatus::Stored("attempts/x.zip".to_owned());
+    bench.store.file_log(&run, number, BlobKey::parse("attempts/x.log").unwrap()).await.unwrap();
+    assert_eq!(read().await.log_blob.as_ref().map(BlobKey::as_str), Some("attempts/x.log"));
+    let stored = TraceStatus::Stored(BlobKey::parse("attempts/x.zip").unwrap());
     for trace in [TraceStatus::Pending, stored, TraceStatus::Dropped("held a password".to_owned()), TraceStatus::None] {
         bench.store.file_trace(&run, number, trace.clone()).await.unwrap();
         assert_eq!(read().await.trace, trace);
     }
     let unknown = AttemptNumber::new(9).unwrap();
     assert!(bench.store.file_trace(&run, unknown, TraceStatus::Pending).await.is_err());
-    assert!(bench.store.file_log(&run, unknown, "x".to_owned()).await.is_err());
+    assert!(bench.store.file_log(&run, unknown, BlobKey::parse("x").unwrap()).await.is_err());
 }
 
 pub(crate) async fn traces_of_an_earlier_life_are_dropped(bench: &Bench) {
@@ -65,7 +67,7 @@ pub(crate) async fn traces_of_an_earlier_life_are_dropped(bench: &Bench) {
         let number = bench.store.begin_attempt(&record.id, record.epoch, Stage::Api, bench.now()).await.unwrap().unwrap();
         runs.push((record.id, number));
     }
-    let stored = TraceStatus::Stored("blob".to_owned());
+    let stored = TraceStatus::Stored(BlobKey::parse("blob").unwrap());
     bench.store.file_trace(&runs[0].0, runs[0].1, stored.clone()).await.unwrap();
     bench.store.file_trace(&runs[1].0, runs[1].1, TraceStatus::Pending).await.unwrap();
 

@@ -11,7 +11,7 @@ use keywright_domain::{
     TimeoutSeconds, Timestamp, Transition, WorkerId, WorkspaceId,
 };
 use keywright_store::{
-    Accepted, AttemptClose, AttemptOutcome, BuiltDeployment, CommitOutcome, NewDeployment, NewKey, NewOperation, NewRun,
+    Accepted, AttemptClose, AttemptOutcome, BlobKey, BuiltDeployment, CommitOutcome, NewDeployment, NewKey, NewOperation, NewRun,
     RunCommit, RunRecord, RunRequest, SessionTarget, Store,
 };
 use serde_json::{Value, json};
@@ -202,7 +202,12 @@ impl Bench {
             AttemptEnd::Aborted => AttemptOutcome::Aborted,
             AttemptEnd::Returned { .. } | AttemptEnd::Captured { .. } | AttemptEnd::CheckPassed => AttemptOutcome::Succeeded,
         };
-        let close = AttemptClose { number, outcome, log_blob: Some(format!("log-{}", number.get())), is_trace_pending: false };
+        let close = AttemptClose {
+            number,
+            outcome,
+            log_blob: BlobKey::parse(&format!("log-{}", number.get())).ok(),
+            is_trace_pending: false,
+        };
         (record.state.clone().on(&record.plan, RunEvent::AttemptEnded(end)).unwrap(), close)
     }
 

@@ -1,7 +1,7 @@
 //! Facts about stored files.
 
 use keywright_domain::FileId;
-use keywright_store::StoredFile;
+use keywright_store::{BlobKey, StoredFile};
 
 use crate::bench::Bench;
 
@@ -14,7 +14,7 @@ pub(crate) async fn a_file_is_found_by_its_id(bench: &Bench) {
         name: "rechnung größe.pdf".to_owned(),
         content_type: None,
         size_bytes: 5_000_000_000,
-        blob: "files/x".to_owned(),
+        blob: BlobKey::parse("files/x").unwrap(),
         created_at: bench.now(),
     };
     assert_eq!(bench.store.get_file(&file.id).await.unwrap(), None);

@@ -1,7 +1,7 @@
 //! Facts about the signals that commits send.
 
 use keywright_domain::{FileId, RunReason, Stage};
-use keywright_store::{StoredFile, TraceStatus};
+use keywright_store::{BlobKey, StoredFile, TraceStatus};
 use serde_json::json;
 
 use crate::bench::{Bench, built};
@@ -38,7 +38,7 @@ pub(crate) async fn every_write_announces_itself_and_nothing_else_does(bench: &B
         name: "f".to_owned(),
         content_type: None,
         size_bytes: 1,
-        blob: "b".to_owned(),
+        blob: BlobKey::parse("b").unwrap(),
         created_at: bench.now(),
     };
     store.insert_file(file).await.unwrap();
@@ -56,7 +56,7 @@ pub(crate) async fn every_write_announces_itself_and_nothing_else_does(bench: &B
     announced("commit_run", true);
     let number = store.begin_attempt(&record.id, record.epoch, Stage::Create, bench.now()).await.unwrap().unwrap();
     announced("begin_attempt", true);
-    store.file_log(&record.id, number, "b".to_owned()).await.unwrap();
+    store.file_log(&record.id, number, BlobKey::parse("b").unwrap()).await.unwrap();
     announced("file_log", true);
     store.file_trace(&record.id, number, TraceStatus::Pending).await.unwrap();
     announced("file_trace", true);
