@@ -1,7 +1,7 @@
-//! Every suite, in the order in which a failure says most: the arrows and the tidy rules, Rust, the example site, both
-//! runners, and the published client against the real server.
+//! Every suite: the lints, Rust with its arrows, the example site, both runners, and the published client with the real
+//! binary and real browsers. One that fails does not hide the others.
 
-use std::path::Path;
+use anyhow::bail;
 
 use crate::command::{program, root, run};
 use crate::machine::{Profile, build, install_nextest, install_packages, npm_ci, python_environment, python_runner, runtime_dir};
@@ -12,31 +12,40 @@ pub(crate) fn test(filter: &[String]) -> anyhow::Result<()> {
     install_nextest()?;
     npm_ci("runners/node")?;
     let binary = build(Profile::Test)?;
-
-    if filter.is_empty() {
-        let clippy =
-            ["clippy", "--locked", "--workspace", "--all-targets", "--features", "keywright/failpoints", "--", "-D", "warnings"];
-        run(program("cargo").args(clippy))?;
-    }
-    let nextest = ["nextest", "run", "--locked", "--workspace", "--features", "keywright/failpoints"];
-    run(program("cargo").args(nextest).args(filter).env("KEYWRIGHT_TEST_RUNTIME_DIR", runtime_dir()))?;
     if !filter.is_empty() {
-        return Ok(());
+        return rust(filter);
     }
-
-    run(program("npm").arg("test").current_dir(root().join("examples/site")))?;
-    run(program("npm").arg("test").current_dir(root().join("runners/node")))?;
-    run(program(python_runner()?).args(["-m", "pytest"]).current_dir(root().join("runners/python")))?;
-    end_to_end(&binary)
+    let mut failed = Vec::new();
+    let mut suite = |name: &'static str, outcome: anyhow::Result<()>| {
+        if let Err(error) = outcome {
+            eprintln!("\n{name} failed: {error:#}");
+            failed.push(name);
+        }
+    };
+    let clippy =
+        ["clippy", "--locked", "--workspace", "--all-targets", "--features", "keywright/failpoints", "--", "-D", "warnings"];
+    suite("clippy", run(program("cargo").args(clippy)));
+    suite("rust", rust(&[]));
+    suite("examples/site", run(program("npm").arg("test").current_dir(root().join("examples/site"))));
+    suite("runners/node", run(program("npm").arg("test").current_dir(root().join("runners/node"))));
+    suite("runners/python", python_runner().and_then(|python| pytest(python, "runners/python", &[])));
+    let real = [("KEYWRIGHT_BINARY", binary.as_os_str()), ("KEYWRIGHT_TEST_RUNTIME_DIR", runtime_dir().as_os_str())]
+        .map(|(name, value)| (name, value.to_owned()));
+    let environment = python_environment("e2e", &["-r", "tests/e2e/requirements.txt"]);
+    suite("tests/e2e", environment.and_then(|folder| pytest(folder.join("bin/python"), "tests/e2e", &real)));
+    if !failed.is_empty() {
+        bail!("these suites failed: {}", failed.join(", "));
+    }
+    Ok(())
 }
 
-/// The published Python client against the real server, the real site and real browsers.
-fn end_to_end(binary: &Path) -> anyhow::Result<()> {
-    let folder = root().join("tests/e2e");
-    let environment = python_environment("e2e", &["-r", "tests/e2e/requirements.txt"])?;
-    run(program(environment.join("bin/python"))
-        .args(["-m", "pytest", "-q"])
-        .env("KEYWRIGHT_BINARY", binary)
-        .env("KEYWRIGHT_TEST_RUNTIME_DIR", runtime_dir())
-        .current_dir(folder))
+fn rust(filter: &[String]) -> anyhow::Result<()> {
+    let nextest = ["nextest", "run", "--locked", "--workspace", "--features", "keywright/failpoints"];
+    run(program("cargo").args(nextest).args(filter).env("KEYWRIGHT_TEST_RUNTIME_DIR", runtime_dir()))
+}
+
+fn pytest(python: std::path::PathBuf, folder: &str, variables: &[(&str, std::ffi::OsString)]) -> anyhow::Result<()> {
+    let mut command = program(python);
+    command.args(["-m", "pytest"]).current_dir(root().join(folder));
+    run(command.envs(variables.iter().map(|(name, value)| (name, value))))
 }
