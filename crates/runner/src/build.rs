@@ -17,6 +17,8 @@ mod workshop;
 
 pub use project::check_settings;
 
+pub use project::check_settings;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
