@@ -10,6 +10,7 @@ import html
 import io
 import json
 import textwrap
+import time
 import urllib.parse
 import zipfile
 from collections.abc import Iterator
@@ -256,6 +257,22 @@ def test_a_login_that_ends_badly_leaves_no_password_and_no_trace_with_what_it_go
     assert found(secrets_of(site, login), json.dumps(result).encode()) == []
 
 
+@pytest.mark.parametrize("project", ["talks-ts", "talks-py"])
+def test_a_login_that_is_canceled_leaves_no_password_and_no_trace_with_what_it_got(talking: Server, site: Site, project: str) -> None:
+    login = make_login(site, ends="hangs")
+    operation = talking.start_create(project, id=f"cancel-{login.username}", parameters=login.parameters, saveTrace=True)
+    run = talking.http.get(f"/projects/{project}/operations/{operation}").json()["runId"]
+    deadline = time.monotonic() + 60
+    while len(secrets_of(site, login)) < 5 or not site.seen(login.username)["checksPassed"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert talking.post(f"/projects/{project}/run/{run}/cancel").status_code == 200
+    assert talking.wait(f"/projects/{project}/auth-sessions/create/{operation}/result")["status"] == "canceled"
+    held = held_in(talking, project, run, secrets_of(site, login))
+    assert {place: secrets for place, secrets in held.items() if not place.startswith("log of ")} == {}
+    assert held_in(talking, project, run, [login.password]) == {}
+
+
 def test_the_servers_own_log_at_its_loudest_holds_no_secret(talking: Server, site: Site) -> None:
     """Stands behind the others with this server, so that what they did is in the log too."""
     login = make_login(site)
@@ -314,8 +331,6 @@ def test_nothing_on_disk_holds_a_secret_in_the_clear(tmp_path: Path, site: Site)
 
 def stored_trace(server: Server, project: str, run: str, number: int) -> bytes:
     """Waits until the trace is clean and stored; it is made off the answer's path."""
-    import time
-
     deadline = time.monotonic() + 60
     while True:
         attempt = next(a for a in server.attempts(project, run) if a["number"] == number)
