@@ -53,6 +53,7 @@ export class Attempt {
     this.#link = link;
     this.#host = host;
     this.#project = project;
+    this.#expected = start.session ?? null;
     this.#log = new AttemptLog(link, this.id);
     this.#calls = new Calls(link, this.id);
     this.#trace = new Trace(start.trace, this.#log);
@@ -95,7 +96,7 @@ export class Attempt {
 
   /** The state that the next attempt of this slot will most likely be started with. */
   get expected() {
-    return this.#expected ?? this.#start.session ?? null;
+    return this.#expected;
   }
 
   /** Run it to `idle`; whether the slot may take another start. */
@@ -130,8 +131,9 @@ export class Attempt {
     }
     // An abort that came meanwhile was answered; user code must not begin after it.
     if (this.#isAborted) return undefined;
-    // A login is followed by its check in the same slot, at once.
+    // What follows in the same slot follows at once: the check after a login, the work after a check.
     if (this.#start.captureSession) this.#host.prepare();
+    else if (this.#start.function === CHECK) this.#host.prepareWith(this.#expected);
     const result = await scope.enter(this.#scope, () => this.#userPart());
     return this.#harvest(result);
   }
@@ -203,8 +205,12 @@ export class Attempt {
     // First the trace, so that it ends with the user's last step and not with ours.
     await this.#trace.stop(TRACE_WITHIN_MS);
     const session = this.#start.captureSession ? await this.#capture() : undefined;
-    this.#expected = session;
-    if (session !== undefined) this.#host.prepareWith(session);
+    if (session !== undefined) {
+      this.#expected = session;
+      this.#host.prepareWith(session);
+    } else if (this.#start.function === CHECK && result !== true) {
+      this.#expected = null; // the login is dead: it is made anew
+    }
     return { result, items, session };
   }
 

@@ -13,6 +13,8 @@ import { FrameSplitter, decode, encode } from "../src/protocol.mjs";
 
 const MAIN = fileURLToPath(new URL("../src/main.mjs", import.meta.url));
 const BUNDLE = fileURLToPath(new URL("../src/bundle.mjs", import.meta.url));
+const PYTHON = fileURLToPath(new URL("../../python/.venv/bin/python", import.meta.url));
+const PYTHON_SOURCE = fileURLToPath(new URL("../../python/src/", import.meta.url));
 const EXAMPLES = fileURLToPath(new URL("../../../examples/", import.meta.url));
 const SITE = path.join(EXAMPLES, "site/server.mjs");
 export const CHROMIUM = process.env.KEYWRIGHT_TEST_CHROMIUM ?? "/usr/bin/chromium-headless-shell";
@@ -37,7 +39,7 @@ export class RunnerUnderTest {
   #store = new Map();
 
   /** Start one; it is gone, with everything below it, when the test ends. */
-  static async start(test, { env = {} } = {}) {
+  static async start(test, { env = {}, language = "node" } = {}) {
     const runner = new RunnerUnderTest();
     runner.folder = mkdtempSync(path.join(tmpdir(), "kw-runner-"));
     runner.slot = path.join(runner.folder, "slot");
@@ -45,10 +47,11 @@ export class RunnerUnderTest {
     const server = createServer();
     server.listen(path.join(runner.folder, "socket"));
     await once(server, "listening");
-    runner.child = spawn(process.execPath, [MAIN, path.join(runner.folder, "socket")], {
+    const [program, args, own] = { node: [process.execPath, [MAIN], {}], python: [PYTHON, ["-m", "keywright_runner"], { PYTHONPATH: PYTHON_SOURCE }] }[language];
+    runner.child = spawn(program, [...args, path.join(runner.folder, "socket")], {
       cwd: runner.slot,
       stdio: ["ignore", "pipe", "pipe"],
-      env: { PATH: process.env.PATH, LANG: "C.UTF-8", KEYWRIGHT_SLOT_DIR: runner.slot, TMPDIR: runner.slot, HOME: runner.slot, ...env },
+      env: { PATH: process.env.PATH, LANG: "C.UTF-8", KEYWRIGHT_SLOT_DIR: runner.slot, TMPDIR: runner.slot, HOME: runner.slot, ...own, ...env },
     });
     runner.exited = once(runner.child, "exit").then(([code, signal]) => {
       runner.#wake();
@@ -73,8 +76,8 @@ export class RunnerUnderTest {
   }
 
   /** Warm and bound to a project. */
-  static async bound(test, root, { browser = {}, env = {}, isAuthEnabled = false, processEnv = {} } = {}) {
-    const runner = await RunnerUnderTest.start(test, { env: processEnv });
+  static async bound(test, root, { browser = {}, env = {}, isAuthEnabled = false, processEnv = {}, language } = {}) {
+    const runner = await RunnerUnderTest.start(test, { env: processEnv, language });
     await runner.heard("hello");
     runner.send({ type: "warm", browser: { ...BROWSER, ...browser } });
     runner.ready = await runner.heard("ready");
@@ -177,10 +180,11 @@ export class Suite {
 }
 
 /** A copy of one of the example projects, bundled; gone when the test ends. */
-export function project(test, name) {
+export function project(test, name, more = {}) {
   const root = path.join(mkdtempSync(path.join(tmpdir(), "kw-project-")), path.basename(name));
   const source = [name, `fixtures/${name}`].map((one) => path.join(EXAMPLES, one)).find((one) => existsSync(one));
   cpSync(source, root, { recursive: true });
+  for (const [file, text] of Object.entries(more)) writeFileSync(path.join(root, file), text);
   test.after(() => rmSync(path.dirname(root), { recursive: true, force: true }));
   return root;
 }
@@ -203,7 +207,8 @@ export function bundle(root) {
 
 /** The same as `project` or `projectOf`, bundled. */
 export function bundled(test, what) {
-  const root = typeof what === "string" ? project(test, what) : projectOf(test, what);
+  const isFolder = typeof what === "string" && path.isAbsolute(what);
+  const root = isFolder ? what : typeof what === "string" ? project(test, what) : projectOf(test, what);
   assert.deepEqual(bundle(root).problems, []);
   return root;
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keywright_runner.browser import _same
 from keywright_runner.state import StateKeeper
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from worker import BROWSER, EXAMPLES, Worker
@@ -77,6 +78,25 @@ def test_a_capture_after_a_restore_gives_the_same_state(shop):
 
 def test_without_a_session_there_is_nothing_and_no_login(shop):
     assert shop.run("auth-sessions/check").result is False
+
+
+def test_a_login_is_not_there_in_an_attempt_without_it_although_the_slot_had_prepared_for_it(shop):
+    state = log_in(shop)
+    assert [shop.run("auth-sessions/check", session=one).result for one in (state, None, state)] == [True, False, True]
+
+
+def test_one_is_not_the_same_as_true_to_the_prepared_state():
+    assert _same({"v": 1}, json.loads('{"v": 1}')) and not _same({"v": 1}, {"v": True}) and not _same({"v": 1}, None)
+
+
+def test_what_could_not_be_restored_ahead_of_an_attempt_is_said_in_its_log(shop):
+    state = log_in(shop)
+    bad = {"name": "__Host-x", "value": "1", "domain": ".a.example", "path": "/", "httpOnly": False, "secure": True}
+    state["cookies"].append(bad)
+    for _ in range(2):  # the second attempt finds the state already in its page
+        report = shop.run("auth-sessions/check", session=state)
+        assert report.result is True
+        assert report.lines("stderr") == ["the browser refused the cookie __Host-x of .a.example"]
 
 
 def test_a_state_that_cannot_be_restored_is_the_slots_failure(shop):

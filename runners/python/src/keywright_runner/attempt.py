@@ -118,8 +118,11 @@ class Attempt:
             await self._set_the_stage()
         except Exception as error:  # noqa: BLE001 - nothing of the user's ran yet: all of it is ours
             return Outcome(error=failure.of_failure(AttemptFailed(SLOT_FAILED, f"the browser failed: {error}", error)))
+        # What follows in the same slot follows at once: the check after a login, the work after a check.
         if self._start.get("captureSession"):
-            self._host.prepare()  # a login is followed by its check in the same slot, at once
+            self._host.prepare()
+        elif self._start["function"] == CHECK:
+            self._host.prepare_with(self.expected)
         user = asyncio.create_task(self._user_part(), name="kw-user")
         try:
             result = await user
