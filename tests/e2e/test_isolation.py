@@ -53,7 +53,9 @@ def write_probe(folder: Path, name: str, **settings: object) -> Path:
         (project / "package.json").write_text(json.dumps({"name": name, "version": "1.0.0", "private": True}))
         (project / "api/shell.ts").write_text(TS_API)
     else:
-        (project / "pyproject.toml").write_text(f'[project]\nname = "{name}"\nversion = "1.0.0"\nrequires-python = ">=3.10"\ndependencies = []\n')
+        (project / "pyproject.toml").write_text(
+            f'[project]\nname = "{name}"\nversion = "1.0.0"\nrequires-python = ">=3.10"\ndependencies = []\n'
+        )
         (project / "api/shell.py").write_text(PY_API)
     return project
 
@@ -100,7 +102,11 @@ def test_user_code_sees_its_own_folder_and_read_only_code_and_nothing_of_the_ser
     for place in ("/root", "/home", "/run", "/var", "/sys", "/etc/shadow", "/etc/ssl/private"):
         listed = shell(sandboxed, project, f"ls -A {place} 2>/dev/null | head -5").split()
         # The way to what is mounted may lead through such a folder; only that is in it.
-        ways = {Path(path).relative_to(place).parts[0] for path in (data, os.environ["KEYWRIGHT_TEST_RUNTIME_DIR"]) if str(path).startswith(f"{place}/")}
+        ways = {
+            Path(path).relative_to(place).parts[0]
+            for path in (data, os.environ["KEYWRIGHT_TEST_RUNTIME_DIR"])
+            if str(path).startswith(f"{place}/")
+        }
         assert set(listed) <= ways, place
 
 
@@ -134,12 +140,26 @@ def test_user_code_has_no_rights_and_leaves_no_core(sandboxed: Server, project: 
 def test_user_code_cannot_change_the_code_it_runs_or_anybody_elses(sandboxed: Server, project: str) -> None:
     runtime = os.environ["KEYWRIGHT_TEST_RUNTIME_DIR"]
     before = snapshot(sandboxed.data_dir / "deployments")
-    for place in (f"{sandboxed.data_dir}/deployments", f"{sandboxed.data_dir}/deployments/*", f"{sandboxed.data_dir}/deployments/*/api",
-                  f"{runtime}", f"{runtime}/*", "/usr/bin", "/etc", f"{sandboxed.data_dir}/slots/.."):
-        written = shell(sandboxed, project, f"for place in {place}; do touch $place/planted 2>/dev/null && echo $place; done; true")
+    for place in (
+        f"{sandboxed.data_dir}/deployments",
+        f"{sandboxed.data_dir}/deployments/*",
+        f"{sandboxed.data_dir}/deployments/*/api",
+        f"{runtime}",
+        f"{runtime}/*",
+        "/usr/bin",
+        "/etc",
+        f"{sandboxed.data_dir}/slots/..",
+    ):
+        written = shell(
+            sandboxed, project, f"for place in {place}; do touch $place/planted 2>/dev/null && echo $place; done; true"
+        )
         # Folders on the way to what is mounted are the sandbox's own and go with it.
         assert not [path for path in written.split() if Path(path, "planted").exists()], place
-    changed = shell(sandboxed, project, f"for file in {sandboxed.data_dir}/deployments/*/api/*; do echo x 2>/dev/null >>$file && echo $file; done; true")
+    changed = shell(
+        sandboxed,
+        project,
+        f"for file in {sandboxed.data_dir}/deployments/*/api/*; do echo x 2>/dev/null >>$file && echo $file; done; true",
+    )
     assert changed == ""
     assert snapshot(sandboxed.data_dir / "deployments") == before
 
@@ -147,7 +167,11 @@ def test_user_code_cannot_change_the_code_it_runs_or_anybody_elses(sandboxed: Se
 @pytest.mark.parametrize("project", PROBES)
 def test_a_runner_inherits_nothing_that_is_open_in_the_server(sandboxed: Server, project: str) -> None:
     links = shell(sandboxed, project, "ls -l /proc/[0-9]*/fd 2>/dev/null | sed -n 's/.* -> //p' | sort -u").splitlines()
-    outside = [link for link in links if link.startswith(f"{sandboxed.data_dir}/") and "/slots/" not in link and "/deployments/" not in link]
+    outside = [
+        link
+        for link in links
+        if link.startswith(f"{sandboxed.data_dir}/") and "/slots/" not in link and "/deployments/" not in link
+    ]
     assert links and outside == []
 
 
@@ -155,7 +179,11 @@ def test_a_runner_inherits_nothing_that_is_open_in_the_server(sandboxed: Server,
 def test_user_code_that_kills_everything_it_can_kills_its_own_attempt(sandboxed: Server, project: str) -> None:
     run = sandboxed.run(project, "shell", parameters={"script": "kill -9 -1; kill -9 1"}, retry={"maximumAttempts": 1})
     assert run["status"] == "failed"
-    assert run["error"]["details"]["last_error"]["code"] in ("script-process-crashed", "script-execution-exception", "script-no-valid-output-received")
+    assert run["error"]["details"]["last_error"]["code"] in (
+        "script-process-crashed",
+        "script-execution-exception",
+        "script-no-valid-output-received",
+    )
     assert sandboxed.process.poll() is None
     assert shell(sandboxed, project, "echo alive").strip() == "alive"
 
@@ -181,8 +209,14 @@ def test_what_a_slot_of_one_session_left_is_not_there_for_another(sandboxed: Ser
 def test_processes_of_a_login_show_no_secret_on_command_lines_and_in_environments(guarded: Server, site: Site) -> None:
     login = make_login(site)
     proxy = site.proxy_url.replace("http://", "http://proxy-user:proxy-pass-argv@")  # type: ignore[union-attr]
-    body = {"id": f"argv-{login.username}", "parameters": {**login.parameters, "check": "hangs"}, "proxy": proxy, "createAttempts": 1,
-            "checkAttempts": 1, "requestTimeout": 20}
+    body = {
+        "id": f"argv-{login.username}",
+        "parameters": {**login.parameters, "check": "hangs"},
+        "proxy": proxy,
+        "createAttempts": 1,
+        "checkAttempts": 1,
+        "requestTimeout": 20,
+    }
     guarded.start_create("login-lab-ts", **body)
     wait_for_check(site, login)
     secrets = [login.password, "proxy-pass-argv", guarded.api_key, (guarded.data_dir / "master.key").read_text().strip()]
@@ -194,7 +228,9 @@ def test_processes_of_a_login_show_no_secret_on_command_lines_and_in_environment
         assert mentioning(secret) == [], "a secret stands on a command line or in an environment"
 
 
-def test_private_folders_are_private_while_a_login_runs_after_a_kill_and_gone_after_the_next_start(tmp_path: Path, site: Site) -> None:
+def test_private_folders_are_private_while_a_login_runs_after_a_kill_and_gone_after_the_next_start(
+    tmp_path: Path, site: Site
+) -> None:
     server = Server(tmp_path / "data", "--shutdown-grace-s", "0")
     try:
         server.deploy("examples/fixtures/login-lab-ts")
@@ -273,7 +309,9 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
 
 def test_every_test_that_the_security_page_names_exists() -> None:
     named = set(re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+){3,})`", (ROOT / "docs/SECURITY.md").read_text()))
-    sources = [path for folder in ("crates", "tests/e2e") for suffix in ("rs", "py") for path in (ROOT / folder).rglob(f"*.{suffix}")]
+    sources = [
+        path for folder in ("crates", "tests/e2e") for suffix in ("rs", "py") for path in (ROOT / folder).rglob(f"*.{suffix}")
+    ]
     defined = set(re.findall(r"(?:fn|def) ([a-z0-9_]+)\(", "\n".join(path.read_text() for path in sources)))
     assert len(named) > 30
     assert named - defined == set()

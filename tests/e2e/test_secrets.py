@@ -59,7 +59,10 @@ def test_a_login_leaves_no_secret_in_its_traces_and_logs(server: Server, site: S
     operation = server.start_create(LAB, id=f"secret-{login.username}", parameters=login.parameters, saveTrace=True)
     result = server.wait(f"/projects/{LAB}/auth-sessions/create/{operation}/result")
     assert result["status"] == "done", result
-    secrets = [login.password, *(value for entry in site.control("secrets", username=login.username)["sessions"] for value in entry.values())]
+    secrets = [
+        login.password,
+        *(value for entry in site.control("secrets", username=login.username)["sessions"] for value in entry.values()),
+    ]
     assert len(secrets) >= 5
 
     run = server.http.get(f"/projects/{LAB}/operations/{operation}").json()["runId"]
@@ -82,7 +85,9 @@ def test_what_user_code_prints_and_throws_is_masked(server: Server, site: Site) 
     login = make_login(site)
     session = f"prints-{login.username}"
     assert server.create(LAB, id=session, parameters=login.parameters)["status"] == "done"
-    result = server.run(LAB, "prints-password", parameters={"throws": True}, authSession={"id": session}, retry={"maximumAttempts": 1})
+    result = server.run(
+        LAB, "prints-password", parameters={"throws": True}, authSession={"id": session}, retry={"maximumAttempts": 1}
+    )
     assert result["status"] == "failed"
     assert found([login.password], json.dumps(result, ensure_ascii=False).encode()) == []
     last = server.attempts(LAB, result["runId"])[-1]
@@ -199,7 +204,10 @@ def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def secrets_of(site: Site, login: Login) -> list[str]:
     """The password and everything the site handed out for it."""
-    return [login.password, *(value for entry in site.control("secrets", username=login.username)["sessions"] for value in entry.values())]
+    return [
+        login.password,
+        *(value for entry in site.control("secrets", username=login.username)["sessions"] for value in entry.values()),
+    ]
 
 
 def held_in(server: Server, project: str, run: str, secrets: list[str]) -> dict[str, list[str]]:
@@ -217,7 +225,9 @@ def held_in(server: Server, project: str, run: str, secrets: list[str]) -> dict[
 
 
 @pytest.mark.parametrize("project", ["talks-ts", "talks-py"])
-def test_what_a_login_got_is_in_no_log_and_no_trace_of_its_own_or_of_later_attempts(talking: Server, site: Site, project: str) -> None:
+def test_what_a_login_got_is_in_no_log_and_no_trace_of_its_own_or_of_later_attempts(
+    talking: Server, site: Site, project: str
+) -> None:
     login = make_login(site)
     session = f"talks-{login.username}"
     operation = talking.start_create(project, id=session, parameters=login.parameters, saveTrace=True)
@@ -231,22 +241,41 @@ def test_what_a_login_got_is_in_no_log_and_no_trace_of_its_own_or_of_later_attem
     assert any(line["stream"] == "page" and "***" in line["message"] for line in first), first
     assert held_in(talking, project, run, secrets) == {}
     for throws in (False, True):
-        api = talking.run(project, "who", parameters={"throws": throws}, authSession={"id": session}, saveTrace=True, retry={"maximumAttempts": 1})
+        api = talking.run(
+            project,
+            "who",
+            parameters={"throws": throws},
+            authSession={"id": session},
+            saveTrace=True,
+            retry={"maximumAttempts": 1},
+        )
         assert api["status"] == ("failed" if throws else "completed"), api
         assert found(secrets, json.dumps(api).encode()) == []
         stages = [attempt["stage"] for attempt in talking.attempts(project, api["runId"])]
         assert stages == ["check", "api"]
         assert held_in(talking, project, api["runId"], secrets) == {}
-    for path in (f"/projects/{project}/auth-sessions/{session}", f"/projects/{project}/auth-sessions", f"/projects/{project}/operations/{operation}"):
+    for path in (
+        f"/projects/{project}/auth-sessions/{session}",
+        f"/projects/{project}/auth-sessions",
+        f"/projects/{project}/operations/{operation}",
+    ):
         assert found(secrets, talking.http.get(path).content) == []
 
 
 @pytest.mark.parametrize("ends", ["throws", "exits", "hangs", "crashes"])
 @pytest.mark.parametrize("project", ["talks-ts", "talks-py"])
-def test_a_login_that_ends_badly_leaves_no_password_and_no_trace_with_what_it_got(talking: Server, site: Site, project: str, ends: str) -> None:
+def test_a_login_that_ends_badly_leaves_no_password_and_no_trace_with_what_it_got(
+    talking: Server, site: Site, project: str, ends: str
+) -> None:
     """What such a login printed of its new cookies cannot be known, but its trace is made of what is known to be harmless."""
     login = make_login(site, ends=ends)
-    body = {"parameters": login.parameters, "saveTrace": True, "createAttempts": 1, "checkAttempts": 1, "requestTimeout": 15 if ends == "hangs" else 60}
+    body = {
+        "parameters": login.parameters,
+        "saveTrace": True,
+        "createAttempts": 1,
+        "checkAttempts": 1,
+        "requestTimeout": 15 if ends == "hangs" else 60,
+    }
     operation = talking.start_create(project, id=f"ends-{login.username}", **body)
     result = talking.wait(f"/projects/{project}/auth-sessions/create/{operation}/result")
     assert result["status"] == "failed", result
@@ -258,7 +287,9 @@ def test_a_login_that_ends_badly_leaves_no_password_and_no_trace_with_what_it_go
 
 
 @pytest.mark.parametrize("project", ["talks-ts", "talks-py"])
-def test_a_login_that_is_canceled_leaves_no_password_and_no_trace_with_what_it_got(talking: Server, site: Site, project: str) -> None:
+def test_a_login_that_is_canceled_leaves_no_password_and_no_trace_with_what_it_got(
+    talking: Server, site: Site, project: str
+) -> None:
     login = make_login(site, ends="hangs")
     operation = talking.start_create(project, id=f"cancel-{login.username}", parameters=login.parameters, saveTrace=True)
     run = talking.http.get(f"/projects/{project}/operations/{operation}").json()["runId"]
@@ -289,7 +320,13 @@ def test_the_servers_own_log_at_its_loudest_holds_no_secret(talking: Server, sit
     made = talking.post("/keys", {"name": "loud"}).json()
     log = talking.log_path.read_bytes()
     assert b" DEBUG " in log, "nothing was said that a usual log does not say"
-    secrets = [talking.api_key, made["key"], "kw_wrong-key-canary", "proxy-pass-loud", (talking.data_dir / "master.key").read_text().strip()]
+    secrets = [
+        talking.api_key,
+        made["key"],
+        "kw_wrong-key-canary",
+        "proxy-pass-loud",
+        (talking.data_dir / "master.key").read_text().strip(),
+    ]
     for user in site.state()["users"]:
         secrets += [value for entry in site.control("secrets", username=user)["sessions"] for value in entry.values()]
     assert len(secrets) >= 10
@@ -301,7 +338,12 @@ def test_answers_never_hold_what_was_put_in(server: Server, site: Site) -> None:
     session = f"answers-{login.username}"
     proxy = site.proxy_url.replace("http://", "http://proxy-user:proxy-pass-canary@")  # type: ignore[union-attr]
     assert server.create(LAB, id=session, parameters=login.parameters, proxy=proxy)["status"] == "done"
-    for path in (f"/projects/{LAB}/auth-sessions/{session}", f"/projects/{LAB}/auth-sessions", "/projects", f"/projects/{LAB}/deployments"):
+    for path in (
+        f"/projects/{LAB}/auth-sessions/{session}",
+        f"/projects/{LAB}/auth-sessions",
+        "/projects",
+        f"/projects/{LAB}/deployments",
+    ):
         answer = server.http.get(path).content
         assert found([login.password, "proxy-pass-canary"], answer) == []
 

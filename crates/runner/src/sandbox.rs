@@ -394,7 +394,7 @@ mod tests {
         sandbox.give(&folder).unwrap();
         let script = "set -e; test ${#TMPDIR} -lt 40; echo x > $TMPDIR/written; test -f ./written";
         let launch = Launch::new("/bin/sh", &folder).var("PATH", "/usr/bin:/bin").var("TMPDIR", &folder).arg("-c").arg(script);
-        let reach = Reach { writable: &[folder.clone()], readable: &[] };
+        let reach = Reach { writable: std::slice::from_ref(&folder), readable: &[] };
         let mut process = spawner.spawn(sandbox.wrap(launch, reach)).await.unwrap();
         let mut words = String::new();
         process.stderr.take().unwrap().read_to_string(&mut words).await.unwrap();
