@@ -91,6 +91,28 @@ def test_runs_in_flight_finish_on_their_own_deployment(server: Server, site: Any
     assert server.run("inflight", "which")["result"] == "new"
 
 
+def test_a_deployment_without_access_over_the_api_cancels_what_runs_and_what_waits(
+    server: Server, site: Any, tmp_path: Path
+) -> None:
+    project = tmp_path / "closing"
+    path = "/ping/closing/api"
+    write_project(project, f"await page.goto('{site.url}{path}', {{timeout: 0}})", name="closing")
+    server.cli("deploy", str(project))
+    site.control("hold", path=path)
+    try:
+        runs = [server.start_run("closing", "which") for _ in range(2)]
+        wait_until_held(site, path)
+        (project / "Intuned.json").write_text(json.dumps({"projectName": "closing", "apiAccess": {"enabled": False}}))
+        server.cli("deploy", str(project))
+        for run in runs:
+            ended = server.run_result("closing", run)
+            assert (ended["status"], ended["reason"]["type"]) == ("canceled", "api-access-disabled")
+    finally:
+        site.control("release", path=path)
+    refused = server.post("/projects/closing/run/start", {"api": "which", "parameters": {}})
+    assert (refused.status_code, refused.json()["code"]) == (400, "bad-request")
+
+
 def test_a_pinned_dependency_is_installed_at_exactly_its_version(server: Server, tmp_path: Path) -> None:
     project = tmp_path / "pinned"
     write_project(project, "return require('is-number/package.json').version", name="pinned")

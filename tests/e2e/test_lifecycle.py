@@ -144,6 +144,25 @@ def test_an_expired_session_stays_expired_when_it_may_not_heal(server: Server, s
     assert server.session(LAB, session)["status"] == "READY"
 
 
+@pytest.mark.parametrize(
+    ("then", "code", "logins"),
+    [
+        ({"check": ["ok", "false"], "create": ["ok", "throws"]}, "create-attempts-failed", 1),
+        ({"check": ["ok", "false"]}, "post-create-check-attempts-failed", 2),
+    ],
+)
+def test_a_validate_whose_new_login_fails_expires_the_session(
+    server: Server, site: Site, then: dict[str, list[str]], code: str, logins: int
+) -> None:
+    login = make_login(site, **then)
+    session = made(server, login)
+    result = server.validate(LAB, session, **ONCE)
+    assert error_of(result) == (code, "auth", False)
+    assert result["error"]["details"]["attempts_count"] == 1
+    assert server.session(LAB, session)["status"] == "EXPIRED"
+    assert (site.seen(login.username)["loginsSucceeded"], hits(site, login, "create")) == (logins, 2)
+
+
 def test_a_failed_update_leaves_the_session_as_it_was(server: Server, site: Site, login: Login) -> None:
     session = made(server, login)
     bad = {**login.parameters, "create": "throws"}

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from conftest import make_login
@@ -103,6 +104,29 @@ def test_term_ends_a_start_too(tmp_path: Path) -> None:
     assert starting.wait(60) == 0
     assert starting.stdout.read() == "", "it was not ready"
     assert wait_until_none_mention(str(tmp_path), 10) == []
+
+
+def test_health_document_and_page_are_served_without_a_key(server: Server) -> None:
+    with httpx.Client(base_url=server.url, timeout=30) as http:
+        report = http.get("/health").json()
+        assert report["status"] == "ok"
+        assert set(report["server"]) == {"version", "protections"}
+        protections = report["server"]["protections"]
+        assert protections["inForce"] or protections["missing"], "it says what protects it and what does not"
+        for path in ("/health/live", "/health/ready"):
+            assert http.get(path).json() == {"status": "ok"}
+        document = http.get("/openapi.json").json()
+        assert document["openapi"].startswith("3.1.")
+        assert "/api/v1/workspace/{workspaceId}/projects/{projectName}/auth-sessions/create" in document["paths"]
+        assert http.get("/docs").headers["location"] == "/docs/"
+    # A real browser, which may talk to this server only, shows the page and every operation on it.
+    browser = ["/usr/bin/chromium-headless-shell", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    shown = subprocess.run(
+        [*browser, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--virtual-time-budget=10000", "--dump-dom",
+         f"{server.url}/docs/"],
+        capture_output=True, text=True, timeout=120, check=True).stdout
+    for operation in (operation for methods in document["paths"].values() for operation in methods.values()):
+        assert operation["operationId"] in shown, operation["operationId"]
 
 
 def test_a_second_term_does_not_wait_for_the_grace(tmp_path: Path, site: Site) -> None:
