@@ -17,12 +17,12 @@ pub(crate) const MAX_PAYLOAD_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Conversation {
     attempt_id: String,
-    stage: Stage,
+    phase: Phase,
 }
 
 /// How far it has come.
 #[derive(Debug)]
-enum Stage {
+enum Phase {
     /// The context is being made; nothing of the user's runs.
     Preparing,
     /// User code runs.
@@ -62,7 +62,7 @@ pub(crate) enum Outcome {
 impl Conversation {
     /// The conversation that begins with a `start`.
     pub(crate) fn new(attempt_id: String) -> Self {
-        Self { attempt_id, stage: Stage::Preparing }
+        Self { attempt_id, phase: Phase::Preparing }
     }
 
     /// Which attempt it is about.
@@ -80,34 +80,34 @@ impl Conversation {
             Some(id) if id != self.attempt_id => return Err(ProtocolError::Foreign(kind)),
             Some(_) | None => {}
         }
-        match (&mut self.stage, message) {
-            (Stage::Over, _) => Err(ProtocolError::OutOfOrder { kind, when: "after the attempt was done" }),
+        match (&mut self.phase, message) {
+            (Phase::Over, _) => Err(ProtocolError::OutOfOrder { kind, when: "after the attempt was done" }),
             (
                 _,
                 FromRunner::Hello(_) | FromRunner::Ready(_) | FromRunner::Failed(_) | FromRunner::Bound | FromRunner::Idle(_),
             ) => Err(ProtocolError::OutOfOrder { kind, when: "during an attempt" }),
             (_, FromRunner::Log(line)) => Ok(Heard::Log(line)),
-            (stage @ Stage::Preparing, FromRunner::Running(_)) => {
-                *stage = Stage::Running { payloads: Vec::new(), payload_bytes: 0 };
+            (phase @ Phase::Preparing, FromRunner::Running(_)) => {
+                *phase = Phase::Running { payloads: Vec::new(), payload_bytes: 0 };
                 Ok(Heard::Running)
             }
-            (Stage::Running { .. }, FromRunner::Running(_)) => Err(ProtocolError::OutOfOrder { kind, when: "a second time" }),
-            (stage @ Stage::Preparing, FromRunner::Done(done)) => match done.outcome {
+            (Phase::Running { .. }, FromRunner::Running(_)) => Err(ProtocolError::OutOfOrder { kind, when: "a second time" }),
+            (phase @ Phase::Preparing, FromRunner::Done(done)) => match done.outcome {
                 Err(error) if is_possible_before_user_code(error.code) => {
-                    *stage = Stage::Over;
+                    *phase = Phase::Over;
                     Ok(Heard::Outcome(Outcome::Failed(error)))
                 }
                 Ok(_) | Err(_) => Err(ProtocolError::OutOfOrder { kind, when: "before user code began" }),
             },
-            (Stage::Preparing, FromRunner::Extend(_) | FromRunner::Payloads(_) | FromRunner::Call(_)) => {
+            (Phase::Preparing, FromRunner::Extend(_) | FromRunner::Payloads(_) | FromRunner::Call(_)) => {
                 Err(ProtocolError::OutOfOrder { kind, when: "before user code began" })
             }
-            (Stage::Running { .. }, FromRunner::Extend(_)) => Ok(Heard::Extend),
-            (Stage::Running { .. }, FromRunner::Call(call)) => Ok(Heard::Call(call)),
-            (Stage::Running { payloads, payload_bytes }, FromRunner::Payloads(more)) => {
+            (Phase::Running { .. }, FromRunner::Extend(_)) => Ok(Heard::Extend),
+            (Phase::Running { .. }, FromRunner::Call(call)) => Ok(Heard::Call(call)),
+            (Phase::Running { payloads, payload_bytes }, FromRunner::Payloads(more)) => {
                 *payload_bytes += more.items.iter().map(|item| item.api.len() + item.parameters.get().len()).sum::<usize>();
                 if payloads.len() + more.items.len() > MAX_PAYLOADS || *payload_bytes > MAX_PAYLOAD_BYTES {
-                    self.stage = Stage::Over;
+                    self.phase = Phase::Over;
                     return Ok(Heard::Outcome(Outcome::TooManyPayloads));
                 }
                 for item in more.items {
@@ -117,9 +117,9 @@ impl Conversation {
                 }
                 Ok(Heard::Payloads)
             }
-            (Stage::Running { payloads, .. }, FromRunner::Done(done)) => {
+            (Phase::Running { payloads, .. }, FromRunner::Done(done)) => {
                 let payloads = std::mem::take(payloads);
-                self.stage = Stage::Over;
+                self.phase = Phase::Over;
                 Ok(Heard::Outcome(match done.outcome {
                     Ok(returned) => Outcome::Returned(returned, payloads),
                     Err(error) => Outcome::Failed(error),

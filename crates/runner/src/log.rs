@@ -151,6 +151,7 @@ fn cut(text: &str) -> &str {
 }
 
 /// When a line was heard. It is shown to people and decides nothing, so the machine's clock will do.
+#[expect(clippy::disallowed_methods, reason = "the time of a line in a log, which nothing is decided by")]
 fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
 }

@@ -3,8 +3,8 @@
 //! The distributions whose import names the runner serves itself are left out of what is installed. When the base environment
 //! has all that remains, in versions the project allows and on a Python it allows, the project shares it; otherwise it gets
 //! an environment of its own, made by uv inside the sandbox: from `uv.lock` when there is one, as it stands there, else from
-//! `pyproject.toml`. On another minor version of Python that environment also gets what the runner itself stands on. Build back ends of packages run only where the sandbox keeps them away from the machine. Interpreters are
-//! never downloaded.
+//! `pyproject.toml`. On another minor version of Python that environment also gets what the runner itself stands on. Build
+//! back ends of packages run only where the sandbox keeps them away from the machine. Interpreters are never downloaded.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -59,10 +59,24 @@ struct Wishes {
 struct Interpreter {
     path: PathBuf,
     version: Version,
-    /// Whether it is the base environment itself.
-    is_base: bool,
-    /// Whether it can import what the base environment has: compiled packages belong to one minor version.
-    shares_base: bool,
+    kinship: Kinship,
+}
+
+/// What an interpreter is to the base environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kinship {
+    /// The base environment's own.
+    Base,
+    /// Another one of its minor version, which can import what it has: compiled packages belong to one minor version.
+    SameMinor,
+    /// One of another minor version.
+    Foreign,
+}
+
+impl Interpreter {
+    fn is_base(&self) -> bool {
+        self.kinship == Kinship::Base
+    }
 }
 
 /// A package as uv lists it.
@@ -86,12 +100,12 @@ pub(super) async fn install(
         warnings.push(problem(None, message));
     }
     let (interpreter, is_relaxed) = choose(workshop, &wishes, relax_python, warnings).await?;
-    if !wishes.has_dependencies && !wishes.has_lock && interpreter.is_base {
+    if !wishes.has_dependencies && !wishes.has_lock && interpreter.is_base() {
         return Ok(shared);
     }
     let work = prepare(workshop, folder, &wishes, is_relaxed).await?;
     let list = if wishes.has_lock { export(workshop, &work, &interpreter).await? } else { work.join(PYPROJECT) };
-    if interpreter.is_base && is_satisfied(workshop, &work, &list, wishes.has_lock).await? {
+    if interpreter.is_base() && is_satisfied(workshop, &work, &list, wishes.has_lock).await? {
         return Ok(shared);
     }
     let own = folder.join(OWN_FOLDER);
@@ -116,7 +130,7 @@ pub(super) async fn install(
     }
     let filled = workshop.run(fill, "uv", std::slice::from_ref(&own), &readable).await?;
     refused_unless_well(filled)?;
-    if !interpreter.shares_base {
+    if interpreter.kinship == Kinship::Foreign {
         complete(workshop, &work, &venv.join("bin/python"), &own, &readable).await?;
     }
     // Runners are shown whatever this link leads to, and building a package may have changed it.
@@ -176,7 +190,7 @@ async fn choose(
     warnings: &mut Vec<Problem>,
 ) -> Result<(Interpreter, bool), BuildFailure> {
     let path = workshop.runtime().python();
-    let base = version_of(workshop, &path).await.map(|version| Interpreter { path, version, is_base: true, shares_base: true });
+    let base = version_of(workshop, &path).await.map(|version| Interpreter { path, version, kinship: Kinship::Base });
     let base = base.ok_or_else(|| BuildFault::Tool("ask the base environment's Python for its version".to_owned()))?;
     let Some((text, requirement)) = &wishes.requires_python else { return Ok((base, false)) };
     if requirement.allows(base.version) {
@@ -201,7 +215,7 @@ async fn choose(
     let distance = |version: Version| (version.0[0].abs_diff(anchor.0[0]), version.0[1].abs_diff(anchor.0[1]));
     // Of two that are equally near the base environment's comes first: it is known to work.
     let nearest =
-        found.iter().min_by_key(|interpreter| (distance(interpreter.version), !interpreter.is_base)).unwrap_or(&base).clone();
+        found.iter().min_by_key(|interpreter| (distance(interpreter.version), !interpreter.is_base())).unwrap_or(&base).clone();
     let message = format!("the project requires Python {text}; it runs on {} because this machine has no other", nearest.version);
     warnings.push(problem(wishes.requires_line, message));
     Ok((nearest, true))
@@ -261,7 +275,8 @@ async fn interpreters(workshop: &Workshop<'_>, base: &Interpreter) -> Vec<Interp
     candidates.truncate(MAX_INTERPRETERS);
     let asked = join_all(candidates.into_iter().map(async |path| {
         let version = version_of(workshop, &path).await?;
-        Some(Interpreter { path, version, is_base: false, shares_base: version.0[..2] == base.version.0[..2] })
+        let is_same = version.0[..2] == base.version.0[..2];
+        Some(Interpreter { path, version, kinship: if is_same { Kinship::SameMinor } else { Kinship::Foreign } })
     }));
     let found = asked.await.into_iter().flatten().filter(|interpreter| interpreter.version >= MIN_VERSION);
     std::iter::once(base.clone()).chain(found).collect()
