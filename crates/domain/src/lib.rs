@@ -31,7 +31,7 @@ pub use entry::{ApiName, Entry, InvalidName, ProjectName};
 pub use ids::{
     AttemptId, DeploymentId, FileId, InvalidId, KeyId, OperationId, ProjectId, RunId, SessionKey, WorkerId, WorkspaceId,
 };
-pub use limits::{Attempts, Budgets, OutOfRange, TimeoutSeconds};
+pub use limits::{Attempts, Budgets, MAX_PROJECT_BYTES, MAX_PROJECT_ENTRIES, OutOfRange, TimeoutSeconds};
 pub use mask::{MIN_SECRET_CHARS, secret_strings};
 pub use order::{AttemptOrder, SessionBinding};
 pub use proxy::{InvalidProxy, ProxyUrl};

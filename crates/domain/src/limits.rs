@@ -1,8 +1,15 @@
-//! Numbers a caller may choose, with the range each of them has.
+//! Numbers a caller may choose, with the range each of them has, and the limits of a project, which whoever packs one and
+//! whoever unpacks it must agree on.
 //!
 //! A value of these types is in range; nobody checks again.
 
 use thiserror::Error;
+
+/// Most files and folders in the archive of a project.
+pub const MAX_PROJECT_ENTRIES: usize = 10_000;
+
+/// Most bytes of all files of a project together.
+pub const MAX_PROJECT_BYTES: u64 = 200 * 1024 * 1024;
 
 /// A number outside its range.
 #[derive(Debug, Error, PartialEq, Eq)]

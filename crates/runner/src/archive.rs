@@ -13,19 +13,13 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use flate2::bufread::GzDecoder;
-use keywright_domain::Problem;
+use keywright_domain::{MAX_PROJECT_BYTES, MAX_PROJECT_ENTRIES, Problem};
 use tar::{Archive, Entry, EntryType, PaxExtensions};
 use thiserror::Error;
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Most entries, folders and headers of long names included.
-const MAX_ENTRIES: usize = 10_000;
-
-/// Most bytes of all files together.
-const MAX_UNPACKED_BYTES: u64 = 200 * 1024 * 1024;
-
 /// Most bytes of the tar itself: the files, and the headers and padding of as many as may be.
-const MAX_INFLATED_BYTES: u64 = MAX_UNPACKED_BYTES + 16 * 1024 * 1024;
+const MAX_INFLATED_BYTES: u64 = MAX_PROJECT_BYTES + 16 * 1024 * 1024;
 
 /// Source code compresses to a quarter; a hundredth is a bomb,
 const MAX_RATIO: u64 = 100;
@@ -100,9 +94,10 @@ impl Unpacking<'_> {
         for entry in entries {
             let mut entry = entry.map_err(|error| unreadable(&error))?;
             count += 1;
-            if count > MAX_ENTRIES {
+            // Headers of long names count too: they are as much work.
+            if count > MAX_PROJECT_ENTRIES {
                 return Err(archive_problem(format!(
-                    "has more than {MAX_ENTRIES} entries; leave out what is installed or built"
+                    "has more than {MAX_PROJECT_ENTRIES} entries; leave out what is installed or built"
                 )));
             }
             match entry.header().entry_type() {
@@ -160,8 +155,8 @@ impl Unpacking<'_> {
             return Err(refused("is a folder with content of its own".to_owned()));
         }
         self.unpacked_bytes = self.unpacked_bytes.saturating_add(size_bytes);
-        if self.unpacked_bytes > MAX_UNPACKED_BYTES {
-            return Err(refused(format!("makes the project larger than {} MiB", MAX_UNPACKED_BYTES / 1024 / 1024)));
+        if self.unpacked_bytes > MAX_PROJECT_BYTES {
+            return Err(refused(format!("makes the project larger than {} MiB", MAX_PROJECT_BYTES / 1024 / 1024)));
         }
         self.claim(&path, is_folder)?;
         let place = self.folder.join(&path);

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use keywright_domain::{MAX_PROJECT_BYTES, MAX_PROJECT_ENTRIES};
 
 /// Names that are left out wherever they appear.
 const LEFT_OUT: [&str; 10] = [
@@ -23,10 +24,6 @@ const LEFT_OUT: [&str; 10] = [
     "auth-sessions-instances",
     "node_modules",
 ];
-/// Most files a project may have; the server's own limit.
-const MAX_FILES: usize = 10_000;
-/// Most bytes a project may have unpacked; the server's own limit.
-const MAX_BYTES: u64 = 200 * 1024 * 1024;
 
 /// The folder as a gzipped tar archive, the same bytes for the same content.
 pub(crate) fn pack(folder: &Path) -> anyhow::Result<Vec<u8>> {
@@ -39,14 +36,16 @@ pub(crate) fn pack(folder: &Path) -> anyhow::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
     let mut total_bytes = 0;
     for name in &files {
-        let content = fs::read(folder.join(name)).with_context(|| format!("cannot read {}", name.display()))?;
-        total_bytes += content.len() as u64;
-        if total_bytes > MAX_BYTES {
+        let unreadable = || format!("cannot read {}", name.display());
+        // Looked at before it is read: a disk image that lies in the folder is not to fill the memory first.
+        total_bytes += fs::metadata(folder.join(name)).with_context(unreadable)?.len();
+        if total_bytes > MAX_PROJECT_BYTES {
             bail!(
-                "{} holds more than {MAX_BYTES} bytes; is something in it that does not belong to the project?",
+                "{} holds more than {MAX_PROJECT_BYTES} bytes; is something in it that does not belong to the project?",
                 folder.display()
             );
         }
+        let content = fs::read(folder.join(name)).with_context(unreadable)?;
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
@@ -72,9 +71,9 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Resu
         } else {
             bail!("{} is neither a file nor a folder; links cannot be deployed", path.display());
         }
-        if files.len() > MAX_FILES {
+        if files.len() > MAX_PROJECT_ENTRIES {
             bail!(
-                "{} holds more than {MAX_FILES} files; is something in it that does not belong to the project?",
+                "{} holds more than {MAX_PROJECT_ENTRIES} files; is something in it that does not belong to the project?",
                 root.display()
             );
         }
@@ -122,6 +121,14 @@ mod tests {
             })
             .collect();
         assert_eq!(names, [".parameters/api/a.json", "Intuned.json", "api/nested/deep.ts"]);
+    }
+
+    #[test]
+    fn what_is_far_too_large_is_refused_before_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = fs::File::create(folder.path().join("disk.img")).unwrap();
+        image.set_len(1 << 40).unwrap();
+        assert!(pack(folder.path()).unwrap_err().to_string().contains("holds more than"));
     }
 
     #[test]
