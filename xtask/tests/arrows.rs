@@ -1,4 +1,5 @@
-//! The arrows between the crates are those of `docs/ARCHITECTURE.md`, and every source file says what it is for.
+//! The arrows between the crates are those of `docs/ARCHITECTURE.md`, every source file says what it is for, and what is
+//! written down in two places is the same in both.
 #![expect(clippy::disallowed_methods, reason = "the test asks cargo for the workspace's own metadata")]
 #![expect(clippy::unwrap_used, reason = "a test, its helper functions included")]
 
@@ -119,6 +120,29 @@ fn nothing_is_allowed_without_a_reason() {
         })
         .collect();
     assert!(guilty.is_empty(), "use `#[expect(…, reason = …)]`: {guilty:#?}");
+}
+
+/// What stands between `before` and the next quote, wherever it stands in a file.
+fn quoted_after(file: &Path, before: &str) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(file).unwrap();
+    text.split(before).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_listed_failpoints_are_those_in_the_code() {
+    let list = std::fs::read_to_string(root().join("crates/engine/failpoints.txt")).unwrap();
+    let listed = list.lines().filter_map(|line| line.split('#').next()).map(str::trim).filter(|name| !name.is_empty());
+    let mut files = Vec::new();
+    collect(&root().join("crates"), &mut files);
+    let found: BTreeSet<String> = files.iter().flat_map(|file| quoted_after(file, "fail_point!(\"")).collect();
+    assert_eq!(listed.map(str::to_owned).collect::<BTreeSet<_>>(), found);
+}
+
+#[test]
+fn the_tests_install_python_packages_with_the_uv_that_the_product_uses() {
+    let pinned = |file: &str| quoted_after(&root().join(file), "const UV: &str = \"");
+    assert_eq!(pinned("xtask/src/machine.rs"), pinned("crates/runner/src/runtime/installation.rs"));
+    assert_eq!(pinned("xtask/src/machine.rs").len(), 1);
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
