@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -201,3 +203,61 @@ def wait_for_status(server: Server, project: str, run: str, status: str) -> None
     while server.http.get(f"/projects/{project}/run/{run}/result").json()["status"] != status:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+HOOKED = {
+    "hooked-ts": {
+        "package.json": "{}",
+        "hooks/setupContext.ts": """import { attemptStore } from "@intuned/runtime";
+export default async function setupContext({ apiName, apiParameters }: any) {
+  attemptStore.set("told", `${apiName} ${JSON.stringify(apiParameters ?? null)}`);
+}
+""",
+        "auth-sessions/create.ts": """import { attemptStore } from "@intuned/runtime";
+export default async function create(...given: any[]) { console.log(`${attemptStore.get("told")} ${given.length}`); }
+""",
+        "auth-sessions/check.ts": """import { attemptStore } from "@intuned/runtime";
+export default async function check(...given: any[]) { console.log(`${attemptStore.get("told")} ${given.length}`); return true; }
+""",
+        "api/any.ts": "export default async function any() {}\n",
+    },
+    "hooked-py": {
+        "pyproject.toml": '[project]\nname = "hooked-py"\nversion = "1"\nrequires-python = ">=3.10"\ndependencies = []\n',
+        "hooks/setup_context.py": """import json
+from intuned_runtime import attempt_store
+
+async def setup_context(*, cdp_url, api_name, api_parameters):
+    attempt_store.set("told", f"{api_name} {json.dumps(api_parameters, separators=(',', ':'))}")
+""",
+        "auth-sessions/create.py": """from intuned_runtime import attempt_store
+
+async def create(*given, **named):
+    print(attempt_store.get("told"), len(given))
+""",
+        "auth-sessions/check.py": """from intuned_runtime import attempt_store
+
+async def check(*given, **named):
+    print(attempt_store.get("told"), len(given))
+    return True
+""",
+        "api/any.py": "async def automation(page, params=None, **_):\n    return None\n",
+    },
+}
+
+
+@pytest.mark.parametrize("project", list(HOOKED))
+def test_the_hook_runs_before_create_and_check_too_and_a_check_gets_no_parameters(
+    server: Server, tmp_path: Path, project: str
+) -> None:
+    settings = {"projectName": project, "authSessions": {"enabled": True, "type": "API"}}
+    for name, text in {"Intuned.json": json.dumps(settings), **HOOKED[project]}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    server.cli("deploy", str(tmp_path))
+    operation = server.start_create(project, id="hooked", parameters={"number": 7}, saveTrace=False)
+    assert server.wait(f"/projects/{project}/auth-sessions/create/{operation}/result")["status"] == "done"
+    run = server.http.get(f"/projects/{project}/operations/{operation}").json()["runId"]
+    printed = [[line["message"] for line in server.log(project, run, number) if line["stream"] in ("stdout", "console")] for number in (1, 2)]
+    # TypeScript is given (params, page, context) and (page, context); Python (page, params) and (page).
+    given = (3, 2) if project == "hooked-ts" else (2, 1)
+    assert printed == [[f'auth-sessions/create {{"number":7}} {given[0]}'], [f"auth-sessions/check null {given[1]}"]]
