@@ -41,18 +41,20 @@ export class Attempt {
   #seat;
   #hook = {};
   #expected;
+  #isAfterLogin;
   #leftovers = new Leftovers();
   #isAborted = false;
   #hasCrashed = false;
   #interrupt;
   #interrupted;
 
-  constructor(start, link, host, project) {
+  constructor(start, link, host, project, isAfterLogin) {
     this.id = start.attemptId;
     this.#start = start;
     this.#link = link;
     this.#host = host;
     this.#project = project;
+    this.#isAfterLogin = isAfterLogin;
     this.#expected = start.session ?? null;
     this.#log = new AttemptLog(link, this.id);
     this.#calls = new Calls(link, this.id);
@@ -94,6 +96,11 @@ export class Attempt {
     this.#log.line("stderr", "error", `unhandled rejection: ${stackOf(reason, this.#project.root)}`);
   }
 
+  /** Whether it makes a new login. */
+  get isLogin() {
+    return Boolean(this.#start.captureSession);
+  }
+
   /** The state that the next attempt of this slot will most likely be started with. */
   get expected() {
     return this.#expected;
@@ -131,9 +138,10 @@ export class Attempt {
     }
     // An abort that came meanwhile was answered; user code must not begin after it.
     if (this.#isAborted) return undefined;
-    // What follows in the same slot follows at once: the check after a login, the work after a check.
-    if (this.#start.captureSession) this.#host.prepare();
-    else if (this.#start.function === CHECK) this.#host.prepareWith(this.#expected);
+    // What follows in the same slot follows at once: the check after a login, the work after a check. Most often nothing
+    // follows the check of a new login, and it is waited for: it has the browser alone.
+    if (this.isLogin) this.#host.prepare();
+    else if (this.#start.function === CHECK && !this.#isAfterLogin) this.#host.prepareWith(this.#expected);
     const result = await scope.enter(this.#scope, () => this.#userPart());
     return this.#harvest(result);
   }
@@ -209,7 +217,8 @@ export class Attempt {
       this.#expected = session;
       this.#host.prepareWith(session);
     } else if (this.#start.function === CHECK && result !== true) {
-      this.#expected = null; // the login is dead: it is made anew
+      this.#expected = null; // the login is dead: it is made anew, in a blank page
+      this.#host.rest(null);
     }
     return { result, items, session };
   }

@@ -2,7 +2,8 @@
 //
 // Launches Chromium through Playwright and makes contexts that look like a browser somebody sits at. The next context
 // with the defaults and one page in it are made ahead of time, with the state already in it that the next attempt will
-// most likely ask for; an attempt that asks for something else gets its own.
+// most likely ask for. Beside one with a state rests a blank one, for the attempt that makes the login anew; an attempt
+// that asks for something else gets its own.
 // The CDP endpoint for hooks is Chromium's own, on a loopback port it chose itself, read from the file in the profile
 // folder of *our* child, so runners beside us are never mixed up.
 // If the process dies here, the browser sees its pipe close and ends.
@@ -33,6 +34,7 @@ export class BrowserHost {
   #identity;
   #dressed;
   #next;
+  #blank;
 
   constructor(browser, defaults, identity, { cdpUrl, pid }) {
     this.#browser = browser;
@@ -77,21 +79,22 @@ export class BrowserHost {
     return this.#defaults;
   }
 
-  /** Every context that is open but the prepared one. */
+  /** Every context that is open but the prepared ones. */
   async contextsInUse() {
-    const prepared = await this.#next?.context.catch(() => undefined);
-    return this.#browser.contexts().filter((context) => context !== prepared);
+    const made = [this.#next, this.#blank].filter((one) => one !== undefined);
+    const prepared = await Promise.all(made.map(({ context }) => context.catch(() => undefined)));
+    return this.#browser.contexts().filter((context) => !prepared.includes(context));
   }
 
   /** Begin to make the next context and page with the defaults. */
   prepare() {
-    if (this.#next !== undefined || !this.isConnected) return;
-    const context = this.#makeContext(this.#defaults);
-    const seat = context.then((made) => this.#makeSeat(made, this.#defaults));
-    this.#next = { context, seat, state: null };
-    // take makes another and sees for itself what is wrong.
-    context.catch(() => {});
-    seat.catch(() => {});
+    if (this.isConnected) this.#next ??= this.#makeBlank();
+  }
+
+  /** No attempt is running: prepare for the one that is expected, and for the other one too. */
+  rest(expected) {
+    this.prepareWith(expected);
+    if (this.#next?.state && this.isConnected) this.#blank ??= this.#makeBlank();
   }
 
   /** Prepare, and put a state into the prepared page: the next attempt is expected to ask for it. */
@@ -112,9 +115,10 @@ export class BrowserHost {
    * fit, else a new one.
    */
   async take(options, state) {
-    const next = this.#next;
-    if (next !== undefined && fits(options, this.#defaults)) {
-      this.#next = undefined;
+    while (this.#next !== undefined && fits(options, this.#defaults)) {
+      const next = this.#next;
+      this.#next = this.#blank;
+      this.#blank = undefined;
       const mayFit = next.state === null || isDeepStrictEqual(next.state, state);
       const seat = mayFit ? await next.seat.catch(() => undefined) : undefined;
       if (seat !== undefined && !seat.page.isClosed()) {
@@ -130,6 +134,15 @@ export class BrowserHost {
 
   async close() {
     await this.#browser.close();
+  }
+
+  #makeBlank() {
+    const context = this.#makeContext(this.#defaults);
+    const seat = context.then((made) => this.#makeSeat(made, this.#defaults));
+    // take makes another and sees for itself what is wrong.
+    context.catch(() => {});
+    seat.catch(() => {});
+    return { context, seat, state: null };
   }
 
   async #makeContext({ width, height, ignoreHttpsErrors, locale, timezone, proxy }) {

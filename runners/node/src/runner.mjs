@@ -23,6 +23,7 @@ export class Runner {
   #host;
   #project;
   #attempt;
+  #isAfterLogin = false;
 
   constructor(link, lifeline) {
     this.#link = link;
@@ -106,13 +107,14 @@ export class Runner {
     if (this.#host === undefined || this.#project === undefined) throw new ProtocolError("start was sent before warm and bind");
     if (this.#attempt !== undefined) throw new ProtocolError("start was sent while an attempt was running");
     checkStart(message);
-    const attempt = new Attempt(message, this.#link, this.#host, this.#project);
+    const attempt = new Attempt(message, this.#link, this.#host, this.#project, this.#isAfterLogin);
     this.#attempt = attempt;
     // Not awaited: messages are handled while it runs.
     attempt.run().then(
       (isReusable) => {
         this.#attempt = undefined;
-        if (isReusable) this.#host.prepareWith(attempt.expected);
+        this.#isAfterLogin = attempt.isLogin;
+        if (isReusable) this.#host.rest(attempt.expected);
       },
       (error) => {
         process._rawDebug(`keywright runner: ${error.stack ?? error}`);

@@ -99,6 +99,7 @@ const FILES = {
     "};",
   ].join("\n"),
   "api/keep.ts": "export default async () => 1",
+  "api/contexts.ts": "export default async (_: any, page: any) => page.context().browser().contexts().length",
   "api/elsewhere.ts": "export default async ({ b }: any, page: any) => { await page.goto(`${b}/`); await page.evaluate(() => localStorage.setItem('name', 'changed')); }",
   "api/unclonable.ts": [
     "export default async ({ a, size }: any, page: any) => {",
@@ -193,6 +194,15 @@ describe("the state of two origins", () => {
     const of = (origin) => changed.origins.find((one) => one.origin === origin);
     assert.deepEqual(of(places.a), session.origins.find(({ origin }) => origin === places.a));
     assert.deepEqual(of(places.b).localStorage.find(({ name }) => name === "name"), { name: "name", value: "changed" });
+  });
+
+  test("pages that were prepared in vain do not pile up", async () => {
+    const counts = [];
+    for (const given of [session, null, session, null, null, session, session]) {
+      counts.push((await runner.run("api/contexts", {}, { session: given })).done.result);
+    }
+    // Its own, one with a state and a blank one; the one that did not fit is closed while the code runs.
+    assert.ok(counts.every((count) => count >= 1 && count <= 3), String(counts));
   });
 
   test("what cannot be kept is left out with one warning", async () => {

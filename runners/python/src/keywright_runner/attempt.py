@@ -58,8 +58,10 @@ class Outcome:
 class Attempt:
     """The attempt that a `start` message asked for."""
 
-    def __init__(self, start: Message, link: Link, host: BrowserHost, project: Project) -> None:
+    def __init__(self, start: Message, link: Link, host: BrowserHost, project: Project, after_login: bool) -> None:
         self.id: str = start["attemptId"]
+        self.is_login = bool(start.get("captureSession"))
+        self._after_login = after_login
         self._start = start
         self._link = link
         self._host = host
@@ -118,10 +120,11 @@ class Attempt:
             await self._set_the_stage()
         except Exception as error:  # noqa: BLE001 - nothing of the user's ran yet: all of it is ours
             return Outcome(error=failure.of_failure(AttemptFailed(SLOT_FAILED, f"the browser failed: {error}", error)))
-        # What follows in the same slot follows at once: the check after a login, the work after a check.
-        if self._start.get("captureSession"):
+        # What follows in the same slot follows at once: the check after a login, the work after a check. Most often
+        # nothing follows the check of a new login, and it is waited for: it has the browser alone.
+        if self.is_login:
             self._host.prepare()
-        elif self._start["function"] == CHECK:
+        elif self._start["function"] == CHECK and not self._after_login:
             self._host.prepare_with(self.expected)
         user = asyncio.create_task(self._user_part(), name="kw-user")
         try:
@@ -223,7 +226,8 @@ class Attempt:
             self.expected = session
             self._host.prepare_with(session)
         elif self._start["function"] == CHECK and result is not True:
-            self.expected = None  # the login is dead: it is made anew
+            self.expected = None  # the login is dead: it is made anew, in a blank page
+            self._host.rest(None)
 
     async def _capture(self) -> dict[str, Any]:
         assert self._seat is not None and self._keeper is not None
@@ -263,9 +267,9 @@ class Attempt:
             left = []
         for task in left:
             task.cancel()
-        prepared = await self._host.prepared_context()
+        prepared = await self._host.prepared_contexts()
         for context in list(self._host.contexts()):
-            if context is prepared:
+            if context in prepared:
                 continue
             if not await within(CLOSE_SECONDS, context.close):
                 return "a context could not be closed"

@@ -82,6 +82,7 @@ class BrowserHost:
         self._browser = browser
         self._defaults = defaults
         self._next: _Prepared | None = None
+        self._blank: _Prepared | None = None
         self.version = browser.version
         self.user_agent = ""
         self.cdp_url: str | None = None
@@ -125,14 +126,14 @@ class BrowserHost:
 
     def prepare(self) -> None:
         """Begin to make the next context and page with the defaults."""
-        if self._next is not None or not self.connected():
-            return
-        context = _task(self._make_context(self._defaults))
+        if self._next is None and self.connected():
+            self._next = self._make_blank()
 
-        async def sit() -> Seat:
-            return await self._make_seat(await context, self._defaults)
-
-        self._next = _Prepared(context, _task(sit()))
+    def rest(self, expected: State | None) -> None:
+        """No attempt is running: prepare for the one that is expected, and for the other one too."""
+        self.prepare_with(expected)
+        if self._next is not None and self._next.state and self._blank is None and self.connected():
+            self._blank = self._make_blank()
 
     def prepare_with(self, state: State | None) -> None:
         """Prepare, and put a state into the prepared page: the next attempt is expected to ask for it."""
@@ -152,9 +153,8 @@ class BrowserHost:
 
     async def take(self, options: ContextOptions, state: State | None) -> Seat:
         """A fresh context and page with the state in it: the prepared one when options and state fit, else new ones."""
-        made = self._next
-        if made is not None and options == self._defaults:
-            self._next = None
+        while (made := self._next) is not None and options == self._defaults:
+            self._next, self._blank = self._blank, None
             seat = await self._seat_of(made) if made.state is None or _same(made.state, state) else None
             if seat is not None and not seat.page.is_closed():
                 if made.state is None:
@@ -165,19 +165,23 @@ class BrowserHost:
         await seat.keeper.restore(seat.context, seat.page, state)
         return seat
 
-    async def prepared_context(self) -> BrowserContext | None:
-        """The context that is kept for the next attempt."""
-        made = self._next
-        try:
-            return await asyncio.shield(made.context) if made is not None else None
-        except Error:
-            return None
+    async def prepared_contexts(self) -> list[BrowserContext]:
+        """The contexts that are kept for the next attempt."""
+        contexts = []
+        for made in (self._next, self._blank):
+            try:
+                if made is not None:
+                    contexts.append(await asyncio.shield(made.context))
+            except Error:
+                pass  # take sees for itself what is wrong
+        return contexts
 
     async def close(self) -> None:
         """Close the browser and Playwright in order."""
-        if self._next is not None:
-            self._next.context.cancel()
-            self._next.seat.cancel()
+        for made in (self._next, self._blank):
+            if made is not None:
+                made.context.cancel()
+                made.seat.cancel()
         await self._browser.close()
         await self._playwright.stop()
 
@@ -193,6 +197,14 @@ class BrowserHost:
             await (await made.context).close()
         except Error:
             pass
+
+    def _make_blank(self) -> _Prepared:
+        context = _task(self._make_context(self._defaults))
+
+        async def sit() -> Seat:
+            return await self._make_seat(await context, self._defaults)
+
+        return _Prepared(context, _task(sit()))
 
     async def _make_context(self, options: ContextOptions) -> BrowserContext:
         return await self._browser.new_context(

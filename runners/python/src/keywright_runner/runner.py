@@ -37,6 +37,7 @@ class Runner:
         self._host: BrowserHost | None = None
         self._project: Project | None = None
         self._attempt: Attempt | None = None
+        self._after_login = False
         self._attempt_task: asyncio.Task[bool] | None = None
 
     async def run(self) -> None:
@@ -124,7 +125,7 @@ class Runner:
                 if self._attempt is not None:
                     raise ProtocolError("start was sent while an attempt was running")
                 await self._attempt_task
-        self._attempt = Attempt(message, self._link, self._host, self._project)
+        self._attempt = Attempt(message, self._link, self._host, self._project, self._after_login)
         self._attempt_task = asyncio.create_task(self._run_attempt(self._attempt), name="kw-attempt")
 
     async def _run_attempt(self, attempt: Attempt) -> bool:
@@ -137,8 +138,9 @@ class Runner:
             self._lifeline.leave(EXIT_OTHER)
             raise
         self._attempt = None
+        self._after_login = attempt.is_login
         if reusable and self._host is not None:
-            self._host.prepare_with(attempt.expected)
+            self._host.rest(attempt.expected)
         return reusable
 
     async def _shut_down(self) -> None:
