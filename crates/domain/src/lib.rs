@@ -7,6 +7,7 @@
 
 mod attempt;
 mod browser_state;
+mod causes;
 mod code;
 mod deployment;
 mod entry;
@@ -25,6 +26,7 @@ mod time;
 
 pub use attempt::{AttemptEnd, AttemptFailure, AttemptNumber, ExtendedPayload, Stage};
 pub use browser_state::state_strings;
+pub use causes::with_causes;
 pub use code::{AttemptCode, Category, RunCode};
 pub use deployment::{DeploymentStatus, Language, Problem};
 pub use entry::{ApiName, Entry, InvalidName, ProjectName};

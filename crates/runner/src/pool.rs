@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use keywright_domain::{AttemptEnd, AttemptOrder, BrowserChoice, DeploymentId, Isolation, Language, Secret, state_strings};
+use keywright_domain::{
+    AttemptEnd, AttemptOrder, BrowserChoice, DeploymentId, Isolation, Language, Secret, state_strings, with_causes,
+};
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
@@ -281,7 +283,11 @@ impl Inner {
 
     /// A slot for an attempt, sound and in its place.
     async fn take(self: &Arc<Self>, order: &AttemptOrder, cancel: &CancellationToken) -> Result<(Place, Slot), NoSlot> {
-        let manifest = self.yard.manifest(&order.deployment).await.map_err(|error| NoSlot::Failed(chain("started", &error)))?;
+        let manifest = self
+            .yard
+            .manifest(&order.deployment)
+            .await
+            .map_err(|error| NoSlot::Failed(format!("started: {}", with_causes(&error))))?;
         let kind = SlotKind::of(&order.deployment, &manifest, order.browser);
         let pair = Pair::of(order);
         let is_fresh_wanted = order.isolation == Isolation::Attempt;
@@ -338,7 +344,7 @@ impl Inner {
             Ok(slot) => return Ok((place, slot)),
             Err(_) if cancel.is_cancelled() => NoSlot::Canceled,
             Err(_) if self.closing.is_cancelled() => NoSlot::Closing,
-            Err(error) => NoSlot::Failed(chain("started", &error)),
+            Err(error) => NoSlot::Failed(format!("started: {}", with_causes(&error))),
         };
         self.leave(place);
         Err(why)
@@ -425,16 +431,4 @@ const fn is_slots_fault(ending: &Ending) -> bool {
         Ending::Exited(_) | Ending::Broken(_) | Ending::Lost(_) | Ending::Said(_) => true,
         Ending::TimedOut(_) | Ending::Canceled => false,
     }
-}
-
-/// An error with its causes, for a message that a person reads. Completes "the attempt could not be …".
-fn chain(what: &str, error: &dyn std::error::Error) -> String {
-    let mut text = format!("{what}: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -4,7 +4,6 @@
 //! The id is in the log, in the `x-correlation-id` header and in every error body. Also refused here is what no route should
 //! see: a request line with a host in it, as one sends to a proxy.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,6 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use keywright_domain::with_causes;
 use tracing::Instrument as _;
 
 use super::error::ApiError;
@@ -77,8 +77,8 @@ fn with_body(response: Response, correlation_id: &str) -> Response {
 
 fn log(error: &ApiError) {
     match error {
-        ApiError::Internal(cause) => tracing::error!(cause = chain(cause.as_ref()), "request failed"),
-        ApiError::Unavailable(cause) => tracing::warn!(cause = chain(cause.as_ref()), "request refused for now"),
+        ApiError::Internal(cause) => tracing::error!(cause = with_causes(cause.as_ref()), "request failed"),
+        ApiError::Unavailable(cause) => tracing::warn!(cause = with_causes(cause.as_ref()), "request refused for now"),
         ApiError::BadRequest { .. }
         | ApiError::Unauthorized
         | ApiError::NotFound { .. }
@@ -88,17 +88,6 @@ fn log(error: &ApiError) {
         | ApiError::UnsupportedMediaType { .. }
         | ApiError::TooManyRequests { .. } => tracing::debug!(status = error.status().as_u16(), "request refused"),
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let _ = write!(text, ": {next}");
-        cause = next.source();
-    }
-    text
 }
 
 fn set_if_absent(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {

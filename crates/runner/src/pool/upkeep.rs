@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use keywright_domain::with_causes;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Inner, MAX_SLOT_AGE, Resting, chain};
+use super::{Inner, MAX_SLOT_AGE, Resting};
 use crate::environment::SlotKind;
 use crate::slot::Slot;
 
@@ -41,7 +42,7 @@ impl Inner {
         let mut pause = FIRST_PAUSE;
         loop {
             let started = Slot::start(&self.yard, kind.clone(), &self.closing).await;
-            let failed = started.as_ref().err().map(|error| chain("warmed", error));
+            let failed = started.as_ref().err().map(|error| with_causes(error));
             let slot = started.ok().map(|slot| Resting { slot, since: Instant::now() });
             let unwanted = self.ledger().end_warming(&kind, slot);
             self.changed();
