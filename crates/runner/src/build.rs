@@ -17,8 +17,6 @@ mod workshop;
 
 pub use project::check_settings;
 
-pub use project::check_settings;
-
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use keywright_domain::{ApiName, DeploymentId, Language, Problem};
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use self::project::Project;
 use self::workshop::Workshop;
@@ -161,8 +159,8 @@ struct Inner {
     sandbox: Sandbox,
     spawner: Spawner,
     room: Semaphore,
-    /// Held through every step on the disk, which goes on when its build is dropped: the next try of the same deployment
-    /// must not meet it half-way.
+    /// Held while a project is unpacked, which goes on when its build is dropped: the next try of the same deployment must
+    /// not meet it half-way.
     disk: Arc<Mutex<()>>,
     next: AtomicU64,
 }
@@ -231,7 +229,9 @@ impl Inner {
         relax_python: bool,
     ) -> Result<Built, BuildFailure> {
         let target = folder.to_owned();
-        let project = self.on_disk(move || {
+        let alone = Arc::clone(&self.disk).lock_owned().await;
+        let project = blocking(move || {
+            let _alone = alone;
             remove(&target).map_err(disk("remove an earlier build"))?;
             unpack(&archive, &target).map_err(|error| match error {
                 UnpackError::Refused(problem) => BuildFailure::from(problem),
@@ -249,10 +249,10 @@ impl Inner {
             node::bundle(workshop, folder).await?;
         }
         let own = folder.to_owned();
-        self.on_disk(move || finish_files(&own).map_err(disk("make the project readable"))).await?;
+        blocking(move || finish_files(&own).map_err(disk("make the project readable"))).await?;
         warnings.extend(inspection::inspect(workshop, folder, &project, &manifest).await?);
         let (target, written) = (folder.to_owned(), manifest.clone());
-        self.on_disk(move || written.write(&target).map_err(|error| BuildFault::Manifest(error).into())).await?;
+        blocking(move || written.write(&target).map_err(|error| BuildFault::Manifest(error).into())).await?;
         let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         Ok(Built {
             language: project.language,
@@ -263,19 +263,6 @@ impl Inner {
             playwright_root: text(&manifest.playwright_root),
             warnings: bounded(warnings),
         })
-    }
-
-    /// Does one step on the disk, off the threads that everybody shares.
-    async fn on_disk<T: Send + 'static>(
-        &self,
-        step: impl FnOnce() -> Result<T, BuildFailure> + Send + 'static,
-    ) -> Result<T, BuildFailure> {
-        let alone = Arc::clone(&self.disk).lock_owned().await;
-        let done = tokio::task::spawn_blocking(move || {
-            let _alone = alone;
-            step()
-        });
-        done.await.unwrap_or(Err(BuildFailure::Infrastructure(BuildFault::Interrupted)))
     }
 }
 
@@ -299,6 +286,10 @@ impl Drop for Unfinished {
 fn finish_files(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder.join(OWN_FOLDER))?;
     readable_for_everybody(folder)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, BuildFailure> + Send + 'static) -> Result<T, BuildFailure> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(BuildFailure::Infrastructure(BuildFault::Interrupted)))
 }
 
 /// No more than a person reads, and none of it endless.
