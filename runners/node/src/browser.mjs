@@ -25,7 +25,8 @@ const BASE_ARGS = [
   "--no-default-browser-check",
   "--disable-sync",
 ];
-const PORT_FILE_WITHIN_MS = 2000;
+// Right after it starts to listen, which a busy machine can delay for seconds; a hook without the address cannot work.
+const PORT_FILE_WITHIN_MS = 15_000;
 const PORT_FILE_LOOK_MS = 10;
 
 export class BrowserHost {

@@ -36,7 +36,8 @@ BASE_ARGS = (
 T = TypeVar("T")
 
 CLOSE_SECONDS = 5.0
-PORT_FILE_SECONDS = 2.0
+# Right after it starts to listen, which a busy machine can delay for seconds; a hook without the address cannot work.
+PORT_FILE_SECONDS = 15.0
 # A secure origin that exists only inside a route: client hints are invisible on about:blank.
 LOOKING_GLASS = "https://looking-glass.invalid/"
 READ_HINTS = """() => navigator.userAgentData && navigator.userAgentData.getHighEntropyValues(
