@@ -293,7 +293,7 @@ def test_a_proxys_password_in_a_projects_settings_is_not_left_for_other_projects
 
 def test_what_does_not_protect_is_said(guarded: Server) -> None:
     said = protections(guarded)
-    assert any("network" in line and "browsers of other slots" in line for line in said["missing"]), said
+    assert any("network" in line and "debugging port" in line for line in said["missing"]), said
     assert any("not bounded" in line for line in said["missing"]), said
     log = guarded.log_path.read_text()
     for line in said["inForce"]:
@@ -315,3 +315,31 @@ def test_every_test_that_the_security_page_names_exists() -> None:
     defined = set(re.findall(r"(?:fn|def) ([a-z0-9_]+)\(", "\n".join(path.read_text() for path in sources)))
     assert len(named) > 30
     assert named - defined == set()
+
+
+def test_a_browser_listens_on_no_port_unless_its_project_has_a_hook(guarded: Server) -> None:
+    shell(guarded, "probe-ts", "true")
+    slots = [person.split()[0] for person in mentioning(str(guarded.data_dir)) if " serve " not in person]
+    browsers = [words for words in map(command_of, slots) if "--remote-debugging-pipe" in words]
+    assert browsers, "no browser is running"
+    assert not [words for words in browsers if any(word.startswith("--remote-debugging-port") for word in words)]
+    assert not [slot for slot in slots if listens(slot)]
+
+
+def command_of(process: str) -> list[str]:
+    """The words of a process's command line."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        return []  # it ended meanwhile
+
+
+def listens(process: str) -> bool:
+    """Whether a process has a socket on which it listens."""
+    tables = Path("/proc/net/tcp").read_text().splitlines() + Path("/proc/net/tcp6").read_text().splitlines()
+    waiting = {fields[9] for fields in map(str.split, tables) if fields[3] == "0A"}
+    try:
+        links = [os.readlink(descriptor) for descriptor in Path(f"/proc/{process}/fd").iterdir()]
+    except OSError:
+        return False  # it ended meanwhile
+    return any(link.removeprefix("socket:[").removesuffix("]") in waiting for link in links)

@@ -31,7 +31,7 @@ use self::project::Project;
 use self::workshop::Workshop;
 use crate::archive::{UNFINISHED, UnpackError, unpack};
 use crate::folder::{remove, remove_unfinished, sweep, wipe};
-use crate::manifest::{ManifestError, OWN_FOLDER};
+use crate::manifest::{Manifest, ManifestError, OWN_FOLDER};
 use crate::modes::readable_for_everybody;
 use crate::runtime::{Installer, RuntimePaths};
 use crate::sandbox::Sandbox;
@@ -245,6 +245,7 @@ impl Inner {
             Language::Node => node::install(workshop, folder, &mut warnings).await?,
             Language::Python => python::install(workshop, folder, relax_python, &mut warnings).await?,
         };
+        let manifest = Manifest { has_hook: project.has_hook, ..manifest };
         if project.language == Language::Node {
             node::bundle(workshop, folder).await?;
         }

@@ -24,18 +24,26 @@ pub(crate) struct SlotKind {
     /// The deployment whose own packages it can import; none for the base environment.
     pub(crate) own: Option<DeploymentId>,
     pub(crate) browser: BrowserChoice,
+    /// Whether the browser listens on a debugging port. Slots share the loopback network, so whoever finds such a port has
+    /// the browser; only projects that ask for one, by a setup hook, get it.
+    pub(crate) has_debugging_port: bool,
 }
 
 impl SlotKind {
     /// The base environment of a language.
     pub(crate) const fn base(language: Language) -> Self {
-        Self { language, own: None, browser: BrowserChoice::HeadlessShell }
+        Self { language, own: None, browser: BrowserChoice::HeadlessShell, has_debugging_port: false }
     }
 
     /// What a deployment needs.
     pub(crate) fn of(deployment: &DeploymentId, manifest: &Manifest, browser: BrowserChoice) -> Self {
         let has_own = manifest.python.is_some() || manifest.playwright_root.is_some();
-        Self { language: manifest.language, own: has_own.then(|| deployment.clone()), browser }
+        Self {
+            language: manifest.language,
+            own: has_own.then(|| deployment.clone()),
+            browser,
+            has_debugging_port: manifest.has_hook,
+        }
     }
 }
 
@@ -150,7 +158,7 @@ mod tests {
     #[test]
     fn deployments_share_the_base_unless_they_bring_something() {
         let id = DeploymentId::from_entropy([1; 21]);
-        let base = Manifest { language: Language::Python, python: None, playwright_root: None };
+        let base = Manifest { language: Language::Python, python: None, playwright_root: None, has_hook: false };
         assert_eq!(SlotKind::of(&id, &base, BrowserChoice::HeadlessShell), SlotKind::base(Language::Python));
         let own = Manifest { python: Some(".keywright/venv/bin/python".into()), ..base };
         assert_eq!(SlotKind::of(&id, &own, BrowserChoice::HeadlessShell).own, Some(id));

@@ -58,6 +58,8 @@ pub struct Manifest {
     /// The folder whose `node_modules` holds the project's own Playwright, relative to the deployment's folder; the base
     /// environment's when absent.
     pub playwright_root: Option<PathBuf>,
+    /// Whether the project has a setup hook, which is told the address of the browser's debugging port.
+    pub has_hook: bool,
 }
 
 /// The stored form.
@@ -67,6 +69,7 @@ struct Stored {
     language: String,
     python: Option<PathBuf>,
     playwright_root: Option<PathBuf>,
+    has_hook: bool,
 }
 
 impl Manifest {
@@ -98,7 +101,7 @@ impl Manifest {
                 return Err(content(format!("{} leaves the folder", inner.display())));
             }
         }
-        Ok(Self { language, python: stored.python, playwright_root: stored.playwright_root })
+        Ok(Self { language, python: stored.python, playwright_root: stored.playwright_root, has_hook: stored.has_hook })
     }
 
     /// Writes the manifest: whole and on disk, or not at all.
@@ -111,6 +114,7 @@ impl Manifest {
             language: self.language.as_str().to_owned(),
             python: self.python.clone(),
             playwright_root: self.playwright_root.clone(),
+            has_hook: self.has_hook,
         };
         let write = || {
             let own = folder.join(OWN_FOLDER);
@@ -139,6 +143,7 @@ mod tests {
                 language: if python.is_some() { Language::Python } else { Language::Node },
                 python: python.map(PathBuf::from),
                 playwright_root: playwright_root.map(PathBuf::from),
+                has_hook: python.is_some(),
             };
             manifest.write(folder.path()).unwrap();
             assert_eq!(Manifest::read(folder.path()).unwrap(), manifest);
@@ -153,9 +158,9 @@ mod tests {
         for content in [
             "",
             "{}",
-            r#"{"language":"cobol","python":null,"playwrightRoot":null}"#,
-            r#"{"language":"python","python":"/usr/bin/python3","playwrightRoot":null}"#,
-            r#"{"language":"python","python":"../python","playwrightRoot":null}"#,
+            r#"{"language":"cobol","python":null,"playwrightRoot":null,"hasHook":false}"#,
+            r#"{"language":"python","python":"/usr/bin/python3","playwrightRoot":null,"hasHook":false}"#,
+            r#"{"language":"python","python":"../python","playwrightRoot":null,"hasHook":false}"#,
         ] {
             std::fs::write(Manifest::path(folder.path()), content).unwrap();
             assert!(matches!(Manifest::read(folder.path()), Err(ManifestError::Content { .. })), "{content}");

@@ -103,6 +103,7 @@ pub(crate) struct BrowserSpec<'a> {
     pub(crate) args: &'a [String],
     pub(crate) headless: bool,
     pub(crate) sandbox: bool,
+    pub(crate) debugging_port: bool,
     pub(crate) ignore_https_errors: bool,
     pub(crate) width: u32,
     pub(crate) height: u32,

@@ -227,8 +227,8 @@ impl Sandbox {
         }
         missing.push("memory, number of processes and disk of a slot are not bounded by the kernel".to_owned());
         missing.push(
-            "slots share the network of the server: user code can reach local services and, by their debugging ports, the browsers \
-            of other slots"
+            "slots share the network of the server: user code can reach local services and, where a project has a setup hook, the \
+            debugging port of its browser"
                 .to_owned(),
         );
         Protections { is_runner_sandboxed, is_browser_sandboxed: self.is_browser_sandboxed, is_unprivileged, in_force, missing }

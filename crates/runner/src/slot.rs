@@ -188,6 +188,7 @@ impl Slot {
             args: &browser.args,
             headless: true,
             sandbox: yard.sandbox().is_browser_sandboxed(),
+            debugging_port: kind.has_debugging_port,
             ignore_https_errors: browser.ignore_https_errors,
             width,
             height,

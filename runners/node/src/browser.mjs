@@ -4,8 +4,9 @@
 // with the defaults and one page in it are made ahead of time, with the state already in it that the next attempt will
 // most likely ask for. Beside one with a state rests a blank one, for the attempt that makes the login anew; an attempt
 // that asks for something else gets its own.
-// The CDP endpoint for hooks is Chromium's own, on a loopback port it chose itself, read from the file in the profile
-// folder of *our* child, so runners beside us are never mixed up.
+// Playwright drives the browser through a pipe. A debugging port is opened only for a project whose hook is told of it,
+// because whoever finds a port has the browser; it is a loopback port that Chromium chose itself, read from the file in
+// the profile folder of *our* child, so runners beside us are never mixed up.
 // If the process dies here, the browser sees its pipe close and ends.
 
 import { readFileSync } from "node:fs";
@@ -49,17 +50,19 @@ export class BrowserHost {
   }
 
   /** Launch as a `warm` message says. Rejects with whatever Playwright rejects with. */
-  static async launch(playwright, { executablePath, args = [], headless = true, sandbox = true, ignoreHttpsErrors = false, width, height }) {
+  static async launch(playwright, spec) {
+    const { executablePath, args = [], headless = true, sandbox = true, ignoreHttpsErrors = false, width, height } = spec;
+    const hasPort = spec.debuggingPort === true;
     const browser = await playwright.chromium.launch({
       executablePath,
       headless,
       chromiumSandbox: sandbox,
-      args: [...BASE_ARGS, `--window-size=${width},${height}`, "--remote-debugging-port=0", ...args],
+      args: [...BASE_ARGS, `--window-size=${width},${height}`, ...(hasPort ? ["--remote-debugging-port=0"] : []), ...args],
       handleSIGINT: false,
       handleSIGTERM: false,
       handleSIGHUP: false,
     });
-    const [identity, endpoint] = await Promise.all([Identity.of(browser), ownEndpoint()]);
+    const [identity, endpoint] = await Promise.all([Identity.of(browser), ownEndpoint(hasPort)]);
     return new BrowserHost(browser, { width, height, ignoreHttpsErrors }, identity, endpoint);
   }
 
@@ -180,8 +183,8 @@ function fits(options, defaults) {
   );
 }
 
-/** The pid and the websocket url of the browser below this process; null where it never says. */
-async function ownEndpoint() {
+/** The pid of the browser below this process, and its websocket url if it `hasPort`; null where it never says. */
+async function ownEndpoint(hasPort) {
   const deadline = performance.now() + PORT_FILE_WITHIN_MS;
   let pid = null;
   while (performance.now() < deadline) {
@@ -189,6 +192,7 @@ async function ownEndpoint() {
       const folder = profileOf(candidate);
       if (folder === undefined) continue;
       pid = candidate;
+      if (!hasPort) return { pid, cdpUrl: null };
       const cdpUrl = urlFrom(folder);
       if (cdpUrl !== undefined) return { pid, cdpUrl };
     }

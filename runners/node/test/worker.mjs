@@ -25,6 +25,7 @@ export const BROWSER = {
   args: [],
   headless: true,
   sandbox: process.getuid() !== 0,
+  debuggingPort: true,
   ignoreHttpsErrors: false,
   width: 1024,
   height: 800,

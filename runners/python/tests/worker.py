@@ -23,6 +23,7 @@ BROWSER = {
     "args": [],
     "headless": True,
     "sandbox": os.geteuid() != 0,  # Chromium refuses its sandbox to root
+    "debuggingPort": True,
     "ignoreHttpsErrors": False,
     "width": 1024,
     "height": 800,

@@ -47,7 +47,7 @@ pub(super) async fn install(
     folder: &Path,
     warnings: &mut Vec<Problem>,
 ) -> Result<Manifest, BuildFailure> {
-    let shared = Manifest { language: Language::Node, python: None, playwright_root: None };
+    let shared = Manifest { language: Language::Node, python: None, playwright_root: None, has_hook: false };
     let project = folder.to_owned();
     let Some(plan) = blocking(move || Plan::read(&project)).await? else { return Ok(shared) };
     let package_problem = |message: String| Problem { file: "package.json".to_owned(), line: None, message };

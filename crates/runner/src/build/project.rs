@@ -16,6 +16,7 @@ pub(super) struct Project {
     pub(super) settings_text: String,
     pub(super) is_auth_enabled: bool,
     pub(super) apis: Vec<ApiName>,
+    pub(super) has_hook: bool,
     pub(super) warnings: Vec<Problem>,
 }
 
@@ -40,8 +41,28 @@ impl Project {
         let warnings = ignored.collect();
         secrets::hide_proxy_password(folder, &settings_file, &settings_text, &settings)
             .map_err(disk("take the proxy's password out of the unpacked settings"))?;
-        Ok(Self { language, settings_file, settings_text, is_auth_enabled, apis: entries.apis, warnings })
+        let has_hook = has_hook(folder, language).map_err(disk("look for a setup hook"))?;
+        Ok(Self { language, settings_file, settings_text, is_auth_enabled, apis: entries.apis, has_hook, warnings })
     }
+}
+
+/// Whether there is a setup hook. Anything of its name counts: a runner may load it, whatever its extension.
+fn has_hook(folder: &Path, language: Language) -> std::io::Result<bool> {
+    let stem = match language {
+        Language::Node => "setupContext",
+        Language::Python => "setup_context",
+    };
+    let files = match std::fs::read_dir(folder.join("hooks")) {
+        Ok(files) => files,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    for file in files {
+        if Path::new(&file?.file_name()).file_stem().is_some_and(|found| found == stem) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The first settings file there is, and what is wrong with it.

@@ -92,7 +92,7 @@ pub(super) async fn install(
     relax_python: bool,
     warnings: &mut Vec<Problem>,
 ) -> Result<Manifest, BuildFailure> {
-    let shared = Manifest { language: Language::Python, python: None, playwright_root: None };
+    let shared = Manifest { language: Language::Python, python: None, playwright_root: None, has_hook: false };
     let project = folder.to_owned();
     let wishes = blocking(move || Wishes::read(&project)).await?;
     if !wishes.left_out.is_empty() {

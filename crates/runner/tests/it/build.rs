@@ -100,7 +100,10 @@ async fn the_examples_build_on_the_base_environment_and_say_what_was_left_out() 
         let left_out =
             if language == Language::Node { "@intuned/browser, @intuned/runtime" } else { "intuned-runtime, intuned-browser" };
         assert!(built.warnings.iter().any(|warning| warning.message.ends_with(left_out)), "{name}: {:?}", built.warnings);
-        assert_eq!(Manifest::read(&place.folder()).unwrap(), Manifest { language, python: None, playwright_root: None });
+        assert_eq!(
+            Manifest::read(&place.folder()).unwrap(),
+            Manifest { language, python: None, playwright_root: None, has_hook: false }
+        );
         let settings = std::fs::metadata(place.folder().join("Intuned.json")).unwrap();
         assert_eq!(settings.permissions().mode() & 0o777, 0o644);
         assert_eq!(place.leftovers(), [place.folder()], "{name}: only the deployment is left");
@@ -327,5 +330,5 @@ async fn a_build_that_is_dropped_leaves_no_deployment() {
     // Long enough to have unpacked, or not: either way nothing may look complete afterwards.
     drop(tokio::time::timeout(std::time::Duration::from_millis(50), build).await);
     assert!(Manifest::read(&place.folder()).is_err());
-    assert!(place.build(archive, false).await.is_ok(), "and the next try begins from nothing");
+    place.build(archive, false).await.expect("the next try begins from nothing");
 }

@@ -53,7 +53,7 @@ impl World {
         let id = DeploymentId::from_entropy([number; 21]);
         let folder = self.folder.path().join("data/deployments").join(id.as_str());
         std::fs::create_dir_all(&folder).unwrap();
-        Manifest { language, python: None, playwright_root: None }.write(&folder).unwrap();
+        Manifest { language, python: None, playwright_root: None, has_hook: false }.write(&folder).unwrap();
         id
     }
 
@@ -473,7 +473,7 @@ async fn a_deployment_with_packages_of_its_own_gets_its_own_interpreter_and_find
     let own = PathBuf::from(".keywright/venv/bin/python");
     std::fs::create_dir_all(root.join(&own).parent().unwrap()).unwrap();
     symlink("/usr/bin/python3", root.join(&own)).unwrap();
-    Manifest { language: Language::Python, python: Some(own), playwright_root: None }.write(&root).unwrap();
+    Manifest { language: Language::Python, python: Some(own), playwright_root: None, has_hook: false }.write(&root).unwrap();
     world.pool.warm(&deployment, BrowserChoice::HeadlessShell).await;
     let report =
         world.execute(order(&deployment, Language::Python, None, json!({"do": "look-around", "paths": [base_site]}))).await;

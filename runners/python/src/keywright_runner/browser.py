@@ -4,8 +4,9 @@ Launches Chromium through Playwright, finds out what it calls itself, and makes 
 that look like a browser somebody sits at: no "Headless" in the user agent or the client
 hints; only the very first request of a tab that a page opens can still tell by its hints, as Playwright gives
 nobody a hold of it earlier. The next context with the defaults and one page in it are made ahead of time.
-The CDP endpoint for hooks is Chromium's own on a loopback port it chose itself, read
-from the file in the profile folder of *our* child, so runners beside us are never mixed up.
+A debugging port is opened only for a project whose hook is told of it, because whoever finds a port has the browser; it
+is a loopback port that Chromium chose itself, read from the file in the profile folder of *our* child, so runners beside
+us are never mixed up.
 If the process dies here, Playwright's driver sees its pipe close and ends the browser.
 """
 
@@ -93,18 +94,20 @@ class BrowserHost:
     async def launch(cls, spec: dict[str, Any]) -> BrowserHost:
         """Launch as a `warm` message says. Raises whatever Playwright raises."""
         width, height = int(spec["width"]), int(spec["height"])
+        port = ["--remote-debugging-port=0"] if spec.get("debuggingPort") else []
         playwright = await async_playwright().start()
         browser = await playwright.chromium.launch(
             executable_path=spec["executablePath"],
             headless=bool(spec.get("headless", True)),
             chromium_sandbox=bool(spec.get("sandbox", True)),
-            args=[*BASE_ARGS, f"--window-size={width},{height}", "--remote-debugging-port=0", *spec.get("args", [])],
+            args=[*BASE_ARGS, f"--window-size={width},{height}", *port, *spec.get("args", [])],
             handle_sigint=False,
             handle_sigterm=False,
             handle_sighup=False,
         )
         host = cls(playwright, browser, ContextOptions(width, height, bool(spec.get("ignoreHttpsErrors", False))))
-        host.cdp_url = await _own_cdp_url()
+        if port:
+            host.cdp_url = await _own_cdp_url()
         await host._learn_identity()
         return host
 
