@@ -27,8 +27,10 @@ pub(crate) fn test(filter: &[String]) -> anyhow::Result<()> {
     suite("clippy", run(program("cargo").args(clippy)));
     suite("rust", rust(&[]));
     suite("examples/site", run(program("npm").arg("test").current_dir(root().join("examples/site"))));
+    // The Node suite compares both runners, so the Python one is installed first.
+    let python = python_runner();
     suite("runners/node", run(program("npm").arg("test").current_dir(root().join("runners/node"))));
-    suite("runners/python", python_runner().and_then(|python| pytest(python, "runners/python", &[])));
+    suite("runners/python", python.and_then(|python| pytest(python, "runners/python", &[])));
     let real = [("KEYWRIGHT_BINARY", binary.as_os_str()), ("KEYWRIGHT_TEST_RUNTIME_DIR", runtime_dir().as_os_str())]
         .map(|(name, value)| (name, value.to_owned()));
     let environment = python_environment("e2e", &["-r", "tests/e2e/requirements.txt"]);

@@ -54,10 +54,17 @@ export class RunnerUnderTest {
       stdio: ["ignore", "pipe", "pipe"],
       env: { PATH: process.env.PATH, LANG: "C.UTF-8", KEYWRIGHT_SLOT_DIR: runner.slot, TMPDIR: runner.slot, HOME: runner.slot, ...own, ...env },
     });
-    runner.exited = once(runner.child, "exit").then(([code, signal]) => {
-      runner.#wake();
-      return { code, signal };
-    });
+    runner.exited = once(runner.child, "exit").then(
+      ([code, signal]) => {
+        runner.#wake();
+        return { code, signal };
+      },
+      // It could not even be started, an interpreter that is not installed for one; whoever waits is told why.
+      (error) => {
+        runner.stderr += error.message;
+        return { code: null, signal: null };
+      },
+    );
     for (const stream of ["stdout", "stderr"]) runner.child[stream].on("data", (data) => (runner.stderr += data));
     test.after(async () => {
       runner.child.kill("SIGKILL");
