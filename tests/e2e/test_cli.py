@@ -50,6 +50,22 @@ def test_keys_can_be_made_listed_and_revoked(server: Server) -> None:
     assert "correlation" in unknown.stderr
 
 
+def test_whoever_owns_the_folder_can_get_back_in(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data")
+    refused = server.cli("keys", "recover", "--data-dir", str(server.data_dir), check=False)
+    assert (refused.returncode, refused.stdout) == (1, ""), "a running server keeps its folder to itself"
+    assert server.stop() == 0
+    made = json.loads(server.cli("keys", "recover", "--data-dir", str(server.data_dir), "--json").stdout)
+    assert made["workspaceId"] == server.workspace_id
+    server.start()
+    assert server.client(made["apiKey"]).get("/projects").status_code == 200
+    assert server.http.get("/projects").status_code == 200
+    assert server.stop() == 0
+    elsewhere = server.cli("keys", "recover", "--data-dir", str(tmp_path), check=False)
+    assert (elsewhere.returncode, elsewhere.stdout) == (1, "")
+    assert not (tmp_path / "master.key").exists()
+
+
 def test_a_second_server_on_the_same_folder_is_refused(server: Server) -> None:
     command = [BINARY, "serve", "--data-dir", str(server.data_dir), "--listen", "127.0.0.1:0", "--runtime-dir", RUNTIME_DIR]
     second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

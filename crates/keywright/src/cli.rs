@@ -83,6 +83,18 @@ pub(crate) enum KeysCommand {
         #[command(flatten)]
         target: Target,
     },
+    /// Make a key without having one, in the data folder of a server that is stopped
+    Recover {
+        /// The server's data folder
+        #[arg(long, env = "KEYWRIGHT_DATA_DIR")]
+        data_dir: PathBuf,
+        /// A name for people
+        #[arg(long, default_value = "recovered")]
+        name: String,
+        /// Print JSON and nothing else on stdout
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Args, Debug)]

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use keywright_client::Client;
 use serde_json::json;
 
+use super::recover::recover;
 use crate::cli::{KeysCommand, KeysOptions, Target};
 
 /// Carries out one of the three.
@@ -14,6 +15,7 @@ pub(crate) async fn keys(options: KeysOptions) -> anyhow::Result<ExitCode> {
         KeysCommand::Create { name, target } => create(&target, &name).await?,
         KeysCommand::List { target } => list(&target).await?,
         KeysCommand::Revoke { id, target } => revoke(&target, &id).await?,
+        KeysCommand::Recover { data_dir, name, json } => recover(&data_dir, name, json).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,4 +3,5 @@
 pub(crate) mod deploy;
 pub(crate) mod keys;
 mod pack;
+mod recover;
 pub(crate) mod setup;

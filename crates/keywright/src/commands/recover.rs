@@ -1,0 +1,42 @@
+//! `keywright keys recover`: a way back in for whoever owns the data folder and lost every key.
+//!
+//! Works on the folder itself, so it needs the master key that lies there and asks no server; the database's lock refuses it
+//! while one runs. Never makes a database or a master key. If the process dies after the key was stored and before it was
+//! printed, the key is lost and another can be made the same way.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use keywright_domain::WorkspaceId;
+use keywright_store::sqlite::SqliteStore;
+use keywright_store::{Bootstrap, Clock as _, Entropy, Keys as _, MasterKey, NewKey, SystemClock, SystemEntropy, Vault};
+use serde_json::json;
+
+/// Makes a key for the workspace in the folder and prints it.
+pub(super) async fn recover(data_dir: &Path, name: String, is_json: bool) -> anyhow::Result<()> {
+    let (database, master) = (data_dir.join("keywright.db"), data_dir.join("master.key"));
+    ensure!(database.is_file() && master.is_file(), "{} is not the data folder of a server", data_dir.display());
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let vault = Vault::new(MasterKey::load_or_create(&master, entropy.as_ref())?, Arc::clone(&entropy));
+    let store = SqliteStore::open(&database, vault).await.context("the database cannot be opened")?;
+    let (new, shown) = NewKey::generate(name, entropy.as_ref());
+    let offered = WorkspaceId::from_entropy(entropy.bytes());
+    let now = SystemClock.now();
+    // A server that never came to its first line has no workspace yet; then this key is the first.
+    let workspace = match store.bootstrap(&offered, new.clone(), now).await.context("no key was made")? {
+        Bootstrap::Created => offered,
+        Bootstrap::Existing(workspace) => {
+            store.create_key(&workspace, new, now).await.context("no key was made")?;
+            workspace
+        }
+    };
+    store.close().await;
+    if is_json {
+        println!("{}", json!({"workspaceId": workspace.as_str(), "apiKey": shown.reveal()}));
+    } else {
+        eprintln!("This is the only time the key is shown. Workspace: {workspace}");
+        println!("{}", shown.reveal());
+    }
+    Ok(())
+}
