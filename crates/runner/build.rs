@@ -20,22 +20,41 @@ const SOURCES: [&str; 8] = [
 const LEFT_OUT: [&str; 3] = ["__pycache__", "node_modules", ".pytest_cache"];
 
 fn main() -> std::io::Result<()> {
-    let runners = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../runners").canonicalize()?;
+    // Read when it runs, not when it is compiled, and run every time: one target folder may serve several clones, and each
+    // binary must carry the sources of its own. Nothing is recompiled unless one of them differs.
+    println!("cargo:rerun-if-changed=a-file-that-is-never-there");
+    let runners = variable("CARGO_MANIFEST_DIR")?.join("../../runners").canonicalize()?;
+    let out = variable("OUT_DIR")?;
     let mut files = Vec::new();
     for source in SOURCES {
-        println!("cargo:rerun-if-changed={}", runners.join(source).display());
         collect(&runners.join(source), &mut files)?;
     }
     files.sort();
     let mut code = String::from("&[\n");
     for file in files {
         let name = file.strip_prefix(&runners).map_err(std::io::Error::other)?;
-        writeln!(code, "    ({:?}, include_bytes!({file:?})),", name.display().to_string()).map_err(std::io::Error::other)?;
+        let copy = out.join("runners").join(name);
+        write_if_other(&copy, &std::fs::read(&file)?)?;
+        writeln!(code, "    ({:?}, include_bytes!({copy:?})),", name.display().to_string()).map_err(std::io::Error::other)?;
     }
     code.push(']');
-    #[expect(clippy::disallowed_methods, reason = "cargo says in the environment where a build script may write")]
-    let out = std::env::var_os("OUT_DIR").ok_or_else(|| std::io::Error::other("cargo sets OUT_DIR"))?;
-    std::fs::write(PathBuf::from(out).join("embedded.rs"), code)
+    write_if_other(&out.join("embedded.rs"), code.as_bytes())
+}
+
+fn variable(name: &str) -> std::io::Result<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "cargo tells a build script where it is in the environment")]
+    let value = std::env::var_os(name);
+    value.map(PathBuf::from).ok_or_else(|| std::io::Error::other(format!("cargo sets {name}")))
+}
+
+fn write_if_other(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    if std::fs::read(path).is_ok_and(|present| present == content) {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(path, content)
 }
 
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {

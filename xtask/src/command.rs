@@ -1,14 +1,15 @@
 //! Running other programs and saying clearly which one failed.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-/// The root of the repository.
+/// The root of the repository: of the clone that cargo runs this for, which need not be the one it was compiled in.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root").to_owned()
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    xtask.parent().expect("xtask lies in the root").to_owned()
 }
 
 /// Where everything that outlives a clone is kept: built dependencies, runner environments, test tools.
