@@ -87,7 +87,7 @@ def test_term_ends_everything_and_hands_work_back(tmp_path: Path, site: Site) ->
     site.control("hold", path="/login")
     try:
         operation = server.start_create("shop-ts", id="ada", parameters=login.parameters)
-        _wait_until_held(site, "/login")
+        site.wait_until_held("/login")
         assert server.stop() == 0
     finally:
         site.control("release", path="/login")
@@ -103,10 +103,3 @@ def _died(server: Server) -> bool:
     except Exception:  # noqa: BLE001 - still alive: the point was not reached
         server.kill()
         return False
-
-
-def _wait_until_held(site: Site, path: str) -> None:
-    deadline = time.monotonic() + 60
-    while not site.state()["holding"].get(path):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

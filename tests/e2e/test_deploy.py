@@ -82,7 +82,7 @@ def test_runs_in_flight_finish_on_their_own_deployment(server: Server, site: Any
     site.control("hold", path=path)
     try:
         run = server.start_run("inflight", "which")
-        wait_until_held(site, path)
+        site.wait_until_held(path)
         write_project(project, "return 'new'", name="inflight")
         server.cli("deploy", str(project))
     finally:
@@ -101,7 +101,7 @@ def test_a_deployment_without_access_over_the_api_cancels_what_runs_and_what_wai
     site.control("hold", path=path)
     try:
         runs = [server.start_run("closing", "which") for _ in range(2)]
-        wait_until_held(site, path)
+        site.wait_until_held(path)
         (project / "Intuned.json").write_text(json.dumps({"projectName": "closing", "apiAccess": {"enabled": False}}))
         server.cli("deploy", str(project))
         for run in runs:
@@ -235,12 +235,3 @@ def settled(server: Server, project: str, deployment: str) -> dict[str, Any]:
             return answer
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def wait_until_held(site: Any, path: str) -> None:
-    import time
-
-    deadline = time.monotonic() + 60
-    while not site.state()["holding"].get(path):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

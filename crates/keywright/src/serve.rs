@@ -22,7 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapter::{PoolExecutor, ProjectBuilder};
-use crate::config::{Config, ServeOptions};
+use crate::config::{Config, DATABASE_FILE, MASTER_KEY_FILE, ServeOptions};
 
 /// How long requests that are under way may take once the server ends.
 const MAX_REQUEST_GRACE: Duration = Duration::from_secs(10);
@@ -43,10 +43,10 @@ pub(crate) async fn serve(options: Box<ServeOptions>) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     make_private_folder(&config.data_dir)?;
-    let master = MasterKey::load_or_create(&config.data_dir.join("master.key"), entropy.as_ref())?;
+    let master = MasterKey::load_or_create(&config.data_dir.join(MASTER_KEY_FILE), entropy.as_ref())?;
     let link_key = master.derive("file links");
     let vault = Vault::new(master, Arc::clone(&entropy));
-    let database = SqliteStore::open(&config.data_dir.join("keywright.db"), vault.clone()).await;
+    let database = SqliteStore::open(&config.data_dir.join(DATABASE_FILE), vault.clone()).await;
     let database = Arc::new(database.context("the database cannot be opened")?);
     let store: Arc<dyn Store> = Arc::clone(&database) as _;
     let blobs = Blobs::in_folder(&config.data_dir.join("blobs"), vault).context("the blob folder cannot be used")?;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,13 @@ class Site:
 
     def state(self) -> dict[str, Any]:
         return self._http.get("/__control/state").json()
+
+    def wait_until_held(self, path: str) -> None:
+        """Waits until a request has arrived at a path that is held."""
+        deadline = time.monotonic() + 60
+        while not self.state()["holding"].get(path):
+            assert time.monotonic() < deadline, f"nobody asked for {path}"
+            time.sleep(0.02)
 
     def add_user(self, username: str, password: str) -> None:
         self.control("users", username=username, password=password, name=username.title())

@@ -13,9 +13,11 @@ use keywright_store::sqlite::SqliteStore;
 use keywright_store::{Bootstrap, Clock as _, Entropy, Keys as _, MasterKey, NewKey, SystemClock, SystemEntropy, Vault};
 use serde_json::json;
 
+use crate::config::{DATABASE_FILE, MASTER_KEY_FILE};
+
 /// Makes a key for the workspace in the folder and prints it.
 pub(super) async fn recover(data_dir: &Path, name: String, is_json: bool) -> anyhow::Result<()> {
-    let (database, master) = (data_dir.join("keywright.db"), data_dir.join("master.key"));
+    let (database, master) = (data_dir.join(DATABASE_FILE), data_dir.join(MASTER_KEY_FILE));
     ensure!(database.is_file() && master.is_file(), "{} is not the data folder of a server", data_dir.display());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let vault = Vault::new(MasterKey::load_or_create(&master, entropy.as_ref())?, Arc::clone(&entropy));

@@ -19,6 +19,10 @@ use url::Url;
 pub(crate) use installer::installer;
 pub(crate) use options::{BrowserName, LogFormat, ServeOptions};
 
+/// The database in a data folder.
+pub(crate) const DATABASE_FILE: &str = "keywright.db";
+/// The master key in a data folder.
+pub(crate) const MASTER_KEY_FILE: &str = "master.key";
 /// Most attempts one server may run at once.
 const MAX_CONCURRENCY: usize = 256;
 /// Longest time a shutdown may wait for running attempts.
