@@ -92,6 +92,10 @@ nanoid_id! {
     /// One life of one worker process.
     WorkerId, "worker", 21
 }
+nanoid_id! {
+    /// A data folder: what outlives the lives of the processes that use it one after the other.
+    NodeId, "node", 21
+}
 
 /// The tenant boundary; a UUID on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

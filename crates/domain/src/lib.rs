@@ -12,10 +12,12 @@ mod code;
 mod deployment;
 mod entry;
 mod ids;
+mod lease;
 mod limits;
 mod mask;
 mod order;
 mod proxy;
+mod retention;
 mod run;
 mod secret;
 mod session;
@@ -31,12 +33,16 @@ pub use code::{AttemptCode, Category, RunCode};
 pub use deployment::{DeploymentStatus, Language, Problem};
 pub use entry::{ApiName, Entry, InvalidName, ProjectName};
 pub use ids::{
-    AttemptId, DeploymentId, FileId, InvalidId, KeyId, OperationId, ProjectId, RunId, SessionKey, WorkerId, WorkspaceId,
+    AttemptId, DeploymentId, FileId, InvalidId, KeyId, NodeId, OperationId, ProjectId, RunId, SessionKey, WorkerId, WorkspaceId,
+};
+pub use lease::{
+    Beat, Epoch, InvalidLabel, InvalidTerms, LeaseTerms, MAX_LABELS, Standing, Tenure, Vigil, WorkerLabel, WorkerLabels,
 };
 pub use limits::{Attempts, Budgets, MAX_PROJECT_BYTES, MAX_PROJECT_ENTRIES, OutOfRange, TimeoutSeconds};
 pub use mask::{MIN_SECRET_CHARS, secret_strings};
 pub use order::{AttemptOrder, SessionBinding};
 pub use proxy::{InvalidProxy, ProxyUrl};
+pub use retention::RetentionPolicy;
 pub use run::{
     Dependency, Effect, InvalidTransition, Progress, RunEvent, RunFailure, RunKind, RunPlan, RunReason, RunState,
     SessionStanding, Transition,

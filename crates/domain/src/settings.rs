@@ -8,7 +8,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::strict::{StrictValue, measure};
-use crate::{InvalidProxy, ProjectName, ProxyUrl};
+use crate::{InvalidProxy, MAX_LABELS, ProjectName, ProxyUrl, WorkerLabel, WorkerLabels};
 
 /// The file names a project may use, in the order in which they are looked up.
 pub const SETTINGS_FILES: [&str; 5] = ["Intuned.json", "Intuned.jsonc", "Intuned.yaml", "Intuned.yml", "Intuned.toml"];
@@ -87,6 +87,8 @@ pub struct Settings {
     pub is_auth_enabled: bool,
     /// Attempts of this project that may be under way at once.
     pub max_concurrent: u32,
+    /// The labels that a worker must carry to run this project; `replication.workerLabels`, ours alone.
+    pub worker_labels: WorkerLabels,
     /// The page's inner size.
     pub viewport: Viewport,
     /// Which browser; the server's default (`EngineParts::default_browser`) when the project names none.
@@ -156,6 +158,7 @@ impl Settings {
             is_api_access_enabled: root.flag("apiAccess.enabled")?.unwrap_or(true),
             is_auth_enabled,
             max_concurrent,
+            worker_labels: root.labels("replication.workerLabels")?,
             viewport: Viewport {
                 width: root.whole("browserSize.width", 200, 3_840)?.unwrap_or(Viewport::default().width),
                 height: root.whole("browserSize.height", 200, 2_160)?.unwrap_or(Viewport::default().height),
@@ -213,6 +216,17 @@ impl<'a> Members<'a> {
         self.get(path).map(read).transpose()
     }
 
+    fn labels(&self, path: &'static str) -> Result<WorkerLabels, InvalidSettings> {
+        let Some(value) = self.get(path) else { return Ok(WorkerLabels::new()) };
+        let items = value.as_array().filter(|items| items.len() <= MAX_LABELS);
+        let items = items.ok_or_else(|| bad(path, format!("is not a list of at most {MAX_LABELS} strings")))?;
+        let read = |item: &Value| {
+            let text = item.as_str().ok_or_else(|| bad(path, "has a member that is not a string"))?;
+            WorkerLabel::parse(text).map_err(|error| bad(path, format!("has a member that is no label: {error}")))
+        };
+        items.iter().map(read).collect()
+    }
+
     fn whole(&self, path: &'static str, min: i64, max: i64) -> Result<Option<u32>, InvalidSettings> {
         let read = |value: &Value| {
             let number = value.as_f64().filter(|number| number.fract() == 0.0);
@@ -256,6 +270,8 @@ mod tests {
             (r#"{"authSessions":{"enabled":"yes"}}"#, "authSessions.enabled"),
             (r#"{"replication":{"maxConcurrentRequests":0.5}}"#, "maxConcurrentRequests"),
             (r#"{"browserSize":{"width":10}}"#, "browserSize.width"),
+            (r#"{"replication":{"workerLabels":["region=eu", "Ü"]}}"#, "workerLabels"),
+            (r#"{"replication":{"workerLabels":"eu"}}"#, "workerLabels"),
             (r#"{"projectName":"../x"}"#, "projectName"),
             (r#"{"authSessions":{"enabled":true,"type":"MANUAL"}}"#, "MANUAL"),
             (r#"{"proxy":{"deployed":"socks4://x"}}"#, "proxy.deployed"),

@@ -1,12 +1,17 @@
 //! The two things that cannot be replayed, behind traits: the time and randomness. This is their only home.
 
+use std::time::Duration;
+
 use keywright_domain::Timestamp;
 use rand::TryRng;
 
 /// Tells the time.
 pub trait Clock: std::fmt::Debug + Send + Sync {
-    /// The present moment.
+    /// The present moment. It can jump, and differs between machines: good for what people read, not for leases.
     fn now(&self) -> Timestamp;
+
+    /// Time since some fixed point. It never jumps and goes on while the machine sleeps.
+    fn uptime(&self) -> Duration;
 }
 
 /// Makes bytes nobody can guess.
@@ -35,6 +40,11 @@ impl Clock for SystemClock {
         let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let micros = elapsed.map_or(0, |elapsed| i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX));
         Timestamp::from_micros(micros)
+    }
+
+    fn uptime(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
     }
 }
 

@@ -2,12 +2,16 @@
 
 use thiserror::Error;
 
-/// A failure of the store. Nothing was changed.
+/// A failure of the store. Nothing was changed, but for [`StoreError::Unknown`].
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// The database cannot take writes now: full, read-only, locked for too long, or gone. Trying later can help.
     #[error("the database is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The connection broke while a commit was under way, and the database could not be asked in time what became of it. It
+    /// may have happened or not: whoever gets this must neither say that it did nor that it did not.
+    #[error("whether the database committed is not known")]
+    Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database answered something that is our fault.
     #[error("the database refused a statement in {context}")]
     Driver {

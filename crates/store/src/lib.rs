@@ -15,28 +15,57 @@ mod vault;
 
 use std::fmt::Debug;
 
+use async_trait::async_trait;
+use keywright_domain::Timestamp;
+
 pub use ambient::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use blobs::{BlobError, BlobKey, Blobs};
 pub use error::StoreError;
 pub use links::FileLinks;
-pub use port::attempts::{AttemptClose, AttemptOutcome, AttemptRecord, Attempts, TraceStatus};
+pub use port::attempts::{AttemptClose, AttemptOutcome, AttemptRecord, Attempts, StoredBlob, TraceStatus};
+pub use port::audit::{Audit, Violation};
 pub use port::auth_sessions::{AuthSession, AuthSessions, SessionSecrets};
-pub use port::deployments::{BuiltDeployment, Deployment, Deployments, NewDeployment};
+pub use port::deployments::{BuildEnd, BuiltDeployment, Deployment, Deployments, NewDeployment};
 pub use port::files::{Files, StoredFile};
+pub use port::history::{Expired, GarbageBlob, History, RunEventKind, RunEventRecord};
 pub use port::key_values::KeyValues;
 pub use port::keys::{ApiKey, Bootstrap, Keys, NewKey};
+pub use port::leases::{Held, LeaseName, Leases};
 pub use port::operations::{Operation, Operations};
 pub use port::projects::{ActiveDeployment, Project, Projects};
 pub use port::runs::{
-    Accepted, CommitOutcome, Idempotency, NewOperation, NewRun, RunCommit, RunOutput, RunRecord, RunRequest, Runs, SessionTarget,
+    Accepted, Claimed, CommitOutcome, Idempotency, NewOperation, NewRun, RunCommit, RunOutput, RunRecord, RunRequest, Runs, SessionTarget,
 };
+pub use port::workers::{NewWorker, Renewal, Rescued, Supersedes, WorkerRecord, WorkerStatus, Workers};
 pub use signals::Signals;
 pub use vault::{MasterKey, Place, Vault, VaultError};
 
 /// Everything a backend offers, as one object.
+#[async_trait]
 pub trait Store:
-    Keys + Projects + Deployments + AuthSessions + Operations + Runs + Attempts + Files + KeyValues + Debug + Send + Sync
+    Keys
+    + Projects
+    + Deployments
+    + AuthSessions
+    + Operations
+    + Runs
+    + Attempts
+    + Files
+    + KeyValues
+    + Workers
+    + Leases
+    + History
+    + Audit
+    + Debug
+    + Send
+    + Sync
 {
-    /// Where commits announce themselves.
+    /// Where commits announce themselves, those of other processes included.
     fn signals(&self) -> &Signals;
+
+    /// Asks the database whether it can answer and take writes now, and tells what its clock says.
+    async fn ping(&self) -> Result<Timestamp, StoreError>;
+
+    /// Finishes the writes that were taken, refuses further ones, and lets go of the database.
+    async fn close(&self);
 }

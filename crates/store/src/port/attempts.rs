@@ -1,7 +1,7 @@
 //! Attempts: their rows are made by [`crate::Runs::begin_attempt`] and closed by [`crate::Runs::commit_run`].
 
 use async_trait::async_trait;
-use keywright_domain::{AttemptFailure, AttemptNumber, ProjectId, RunId, Stage, Timestamp};
+use keywright_domain::{AttemptFailure, AttemptNumber, ProjectId, RunId, Stage, Timestamp, WorkerId};
 
 use crate::{BlobKey, StoreError};
 
@@ -16,6 +16,15 @@ pub enum AttemptOutcome {
     Aborted,
 }
 
+/// A blob that was stored, with the bytes it counts for in its project's share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBlob {
+    /// Where it lies.
+    pub key: BlobKey,
+    /// How large it is, unsealed.
+    pub size_bytes: u64,
+}
+
 /// What to write when an attempt ends.
 #[derive(Clone, Debug)]
 pub struct AttemptClose {
@@ -23,8 +32,8 @@ pub struct AttemptClose {
     pub number: AttemptNumber,
     /// How.
     pub outcome: AttemptOutcome,
-    /// Where its log lies.
-    pub log_blob: Option<BlobKey>,
+    /// Its log, where there is one.
+    pub log: Option<StoredBlob>,
     /// Whether a trace is on its way.
     pub is_trace_pending: bool,
 }
@@ -36,7 +45,7 @@ pub enum TraceStatus {
     None,
     /// Being cleaned of secrets.
     Pending,
-    /// Stored under this blob key.
+    /// Stored.
     Stored(BlobKey),
     /// Not stored, with the reason for a person.
     Dropped(String),
@@ -49,6 +58,8 @@ pub struct AttemptRecord {
     pub number: AttemptNumber,
     /// What it was for.
     pub stage: Stage,
+    /// The worker that made it.
+    pub worker: WorkerId,
     /// How it ended; none while it runs.
     pub outcome: Option<AttemptOutcome>,
     /// When user code was allowed to start.
@@ -69,11 +80,11 @@ pub trait Attempts {
 
     /// Says where an attempt's log lies, when that was not said as it was closed: a canceled attempt is closed before it has
     /// stopped writing.
-    async fn file_log(&self, run: &RunId, number: AttemptNumber, blob: BlobKey) -> Result<(), StoreError>;
+    async fn file_log(&self, run: &RunId, number: AttemptNumber, log: StoredBlob) -> Result<(), StoreError>;
 
-    /// Says where an attempt's trace ended up.
-    async fn file_trace(&self, run: &RunId, number: AttemptNumber, trace: TraceStatus) -> Result<(), StoreError>;
+    /// Says that an attempt's trace was stored.
+    async fn file_trace(&self, run: &RunId, number: AttemptNumber, trace: StoredBlob) -> Result<(), StoreError>;
 
-    /// Marks traces that an earlier life left pending as dropped. Returns how many.
-    async fn drop_pending_traces(&self, reason: &str) -> Result<u64, StoreError>;
+    /// Says that an attempt's trace was not stored, and why.
+    async fn drop_trace(&self, run: &RunId, number: AttemptNumber, reason: &str) -> Result<(), StoreError>;
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use keywright_domain::{
     ApiName, DeploymentId, DeploymentStatus, InvalidSettings, Language, Problem, ProjectId, ProjectName, Settings, Timestamp,
-    WorkspaceId,
+    WorkerId, WorkspaceId,
 };
 
 use crate::StoreError;
@@ -89,6 +89,15 @@ impl Deployment {
     }
 }
 
+/// What became of the end of a build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuildEnd {
+    /// It is stored.
+    Stored,
+    /// The build is not this worker's any more. Nothing was changed.
+    Stale,
+}
+
 /// Uploads, builds, activation.
 #[async_trait]
 pub trait Deployments {
@@ -97,19 +106,31 @@ pub trait Deployments {
         &self,
         workspace: &WorkspaceId,
         new: NewDeployment,
-        now: Timestamp,
     ) -> Result<Deployment, StoreError>;
 
-    /// The deployments that wait for a build, oldest first.
-    async fn list_building(&self) -> Result<Vec<Deployment>, StoreError>;
+    /// Gives the worker the oldest deployment that waits for a build and that nobody builds, and whose labels it carries.
+    async fn claim_build(&self, worker: &WorkerId) -> Result<Option<Deployment>, StoreError>;
+
+    /// Hands a build back undone. Nothing happens unless it is this worker's.
+    async fn release_build(&self, worker: &WorkerId, id: &DeploymentId) -> Result<(), StoreError>;
 
     /// Ends a build well and activates the deployment, unless a later upload is active already. Work that is under way stays
     /// on its own deployment. When the settings that are now active switch access over the API off, unfinished runs of APIs
     /// are canceled with that reason in the same transaction.
-    async fn finish_build(&self, id: &DeploymentId, built: BuiltDeployment, now: Timestamp) -> Result<(), StoreError>;
+    async fn finish_build(
+        &self,
+        worker: &WorkerId,
+        id: &DeploymentId,
+        built: BuiltDeployment,
+    ) -> Result<BuildEnd, StoreError>;
 
     /// Ends a build badly. The active deployment stays what it was.
-    async fn refuse_build(&self, id: &DeploymentId, problems: Vec<Problem>, now: Timestamp) -> Result<(), StoreError>;
+    async fn refuse_build(
+        &self,
+        worker: &WorkerId,
+        id: &DeploymentId,
+        problems: Vec<Problem>,
+    ) -> Result<BuildEnd, StoreError>;
 
     /// One deployment of a project.
     async fn find_deployment(&self, project: &ProjectId, id: &DeploymentId) -> Result<Option<Deployment>, StoreError>;
@@ -126,6 +147,5 @@ pub trait Deployments {
         &self,
         project: &ProjectId,
         id: &DeploymentId,
-        now: Timestamp,
     ) -> Result<Option<Deployment>, StoreError>;
 }

@@ -67,18 +67,18 @@ pub enum Bootstrap {
 #[async_trait]
 pub trait Keys {
     /// At the very first start, stores a workspace and its first key; later, tells the workspace there is.
-    async fn bootstrap(&self, workspace: &WorkspaceId, key: NewKey, now: Timestamp) -> Result<Bootstrap, StoreError>;
+    async fn bootstrap(&self, workspace: &WorkspaceId, key: NewKey) -> Result<Bootstrap, StoreError>;
 
     /// The live key with this hash.
     async fn find_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError>;
 
     /// Stores a key.
-    async fn create_key(&self, workspace: &WorkspaceId, key: NewKey, now: Timestamp) -> Result<ApiKey, StoreError>;
+    async fn create_key(&self, workspace: &WorkspaceId, key: NewKey) -> Result<ApiKey, StoreError>;
 
     /// All keys of the workspace, revoked ones included, oldest first.
     async fn list_keys(&self, workspace: &WorkspaceId) -> Result<Vec<ApiKey>, StoreError>;
 
     /// Revokes a key at once. Returns the key, or nothing if the workspace has none of this id. Revoking twice keeps the
     /// first moment.
-    async fn revoke_key(&self, workspace: &WorkspaceId, id: &KeyId, now: Timestamp) -> Result<Option<ApiKey>, StoreError>;
+    async fn revoke_key(&self, workspace: &WorkspaceId, id: &KeyId) -> Result<Option<ApiKey>, StoreError>;
 }

@@ -5,13 +5,13 @@
 
 use async_trait::async_trait;
 use keywright_domain::{
-    ApiName, AttemptNumber, AuthSessionId, DeploymentId, Effect, ExtendedPayload, OperationId, ProjectId, ProjectName, ProxyUrl,
+    ApiName, AttemptNumber, AuthSessionId, DeploymentId, Effect, Epoch, ExtendedPayload, OperationId, ProjectId, ProjectName, ProxyUrl,
     RunId, RunKind, RunPlan, RunReason, RunState, Secret, SessionBinding, SessionKey, Stage, TimeoutSeconds, Timestamp, WorkerId,
     WorkspaceId,
 };
 use serde_json::Value;
 
-use crate::{AttemptClose, StoreError};
+use crate::{AttemptClose, Held, StoreError};
 
 /// The caller's promise that a repeated request is the same request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,7 +154,7 @@ pub struct RunRecord {
     /// Where it stands.
     pub state: RunState,
     /// The fence: writes that name another epoch change nothing.
-    pub epoch: i64,
+    pub epoch: Epoch,
     /// A state captured by a login that has not passed its check yet.
     pub candidate: Option<Secret<Value>>,
     /// An attempt that was begun and never ended, because its worker was lost.
@@ -192,7 +192,7 @@ pub struct RunCommit {
     /// The run.
     pub run: RunId,
     /// The epoch of the claim.
-    pub epoch: i64,
+    pub epoch: Epoch,
     /// The next state.
     pub state: RunState,
     /// What the transition asks for.
@@ -205,8 +205,6 @@ pub struct RunCommit {
     pub result: Option<Value>,
     /// The payloads for [`Effect::KeepResult`].
     pub payloads: Vec<ExtendedPayload>,
-    /// Now.
-    pub now: Timestamp,
 }
 
 /// What became of a commit.
@@ -221,6 +219,15 @@ pub enum CommitOutcome {
     SessionGone,
 }
 
+/// What became of a claim.
+#[derive(Clone, Debug)]
+pub enum Claimed {
+    /// These were taken; perhaps none.
+    Runs(Vec<RunRecord>),
+    /// The worker was given up and must begin a new life first. Nothing was taken.
+    WorkerGone,
+}
+
 /// Acceptance, claims and transitions.
 #[async_trait]
 pub trait Runs {
@@ -230,7 +237,6 @@ pub trait Runs {
         workspace: &WorkspaceId,
         project: &ProjectId,
         new: NewRun,
-        now: Timestamp,
     ) -> Result<Accepted, StoreError>;
 
     /// Accepts an operation with the run that performs it.
@@ -239,32 +245,29 @@ pub trait Runs {
         workspace: &WorkspaceId,
         project: &ProjectId,
         new: NewOperation,
-        now: Timestamp,
     ) -> Result<Accepted, StoreError>;
 
     /// What a run shows the world.
     async fn find_run(&self, project: &ProjectId, id: &RunId) -> Result<Option<RunOutput>, StoreError>;
 
-    /// Takes up to `limit` runs that can go on now, oldest first: not owned, not behind an earlier run of their session,
-    /// within their project's concurrency. Binds a run that is taken for the first time to the active deployment.
-    async fn claim_runs(&self, worker: &WorkerId, limit: u32, now: Timestamp) -> Result<Vec<RunRecord>, StoreError>;
-
-    /// Frees every run of an earlier life. Called once, at boot, by a process that knows it is alone. Returns how many.
-    async fn release_all_claims(&self) -> Result<u64, StoreError>;
+    /// Takes up to `limit` runs that can go on now, oldest first within a project: not owned, first in the line for their
+    /// session, within their project's concurrency, of a project whose labels the worker carries. Binds a run that is taken
+    /// for the first time to the active deployment.
+    async fn claim_runs(&self, worker: &WorkerId, limit: u32) -> Result<Claimed, StoreError>;
 
     /// Hands a run back without an attempt, as at shutdown.
-    async fn release_run(&self, id: &RunId, epoch: i64) -> Result<(), StoreError>;
+    async fn release_run(&self, id: &RunId, epoch: Epoch) -> Result<(), StoreError>;
 
-    /// Whether a claim still holds.
-    async fn is_claim_current(&self, id: &RunId, epoch: i64) -> Result<bool, StoreError>;
+    /// The runs that the worker holds now, with the epochs of its claims. What a worker believes to hold and does not find
+    /// here was canceled or given to another.
+    async fn list_claims(&self, worker: &WorkerId) -> Result<Vec<(RunId, Epoch)>, StoreError>;
 
     /// Uses up an attempt, durably, before user code may start. Nothing when the claim does not hold any more.
     async fn begin_attempt(
         &self,
         id: &RunId,
-        epoch: i64,
+        epoch: Epoch,
         stage: Stage,
-        now: Timestamp,
     ) -> Result<Option<AttemptNumber>, StoreError>;
 
     /// Commits a transition.
@@ -277,11 +280,11 @@ pub trait Runs {
         project: &ProjectId,
         id: &RunId,
         reason: RunReason,
-        now: Timestamp,
     ) -> Result<Option<RunOutput>, StoreError>;
 
     /// Cancels the runs that another run has kept from their session for longer than their own timeout: one and the same
     /// claim has held the session that long since they were accepted. Time spent in a queue that moves, or waiting for the
-    /// project's concurrency, does not count. Returns how many, at most `limit`.
-    async fn cancel_locked_out(&self, limit: u32, now: Timestamp) -> Result<u64, StoreError>;
+    /// project's concurrency, does not count. Returns how many, at most `limit`;
+    /// nothing when the lease is not held any more.
+    async fn cancel_locked_out(&self, under: &Held, limit: u32) -> Result<Option<u64>, StoreError>;
 }

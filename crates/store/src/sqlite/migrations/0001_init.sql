@@ -17,12 +17,36 @@ CREATE TABLE api_keys (
     revoked_at    INTEGER
 ) STRICT;
 
+-- One life of one process that executes or schedules. Everything it holds, it holds under the one lease of its row.
+CREATE TABLE workers (
+    id            TEXT PRIMARY KEY,
+    node          TEXT NOT NULL,          -- its data folder
+    host          TEXT NOT NULL,
+    labels        TEXT NOT NULL,          -- JSON
+    capacity      INTEGER NOT NULL CHECK (capacity >= 0),
+    version       TEXT NOT NULL,
+    status        TEXT NOT NULL CHECK (status IN ('live', 'lost', 'retired')),
+    started_at    INTEGER NOT NULL,
+    lease_until   INTEGER NOT NULL        -- by the database's clock
+) STRICT;
+CREATE INDEX workers_live ON workers (lease_until) WHERE status = 'live';
+
+-- Seats that one worker has at a time.
+CREATE TABLE leases (
+    name          TEXT PRIMARY KEY,
+    owner         TEXT REFERENCES workers (id),
+    epoch         INTEGER NOT NULL,       -- raised whenever the seat changes hands
+    lease_until   INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE projects (
     id                TEXT PRIMARY KEY,
     workspace_id      TEXT NOT NULL REFERENCES workspaces (id),
     name              TEXT NOT NULL,
     active_deployment TEXT,               -- null until a first deployment is ready
     max_concurrent    INTEGER NOT NULL DEFAULT 1 CHECK (max_concurrent >= 1),  -- of the active deployment
+    worker_labels     TEXT NOT NULL DEFAULT '[]',  -- JSON; of the active deployment: a worker must carry all of them
+    turn              INTEGER NOT NULL DEFAULT 0,  -- raised beyond everybody's when it is served, so that projects take turns
     created_at        INTEGER NOT NULL,
     UNIQUE (workspace_id, name),
     UNIQUE (id, workspace_id)             -- what belongs to a project names its workspace too, and the two must agree
@@ -38,9 +62,11 @@ CREATE TABLE deployments (
     problems      TEXT NOT NULL DEFAULT '[]',
     digest        TEXT NOT NULL,
     size_bytes    INTEGER NOT NULL,
+    builder       TEXT REFERENCES workers (id),        -- the worker that builds it now
     created_at    INTEGER NOT NULL,
     finished_at   INTEGER,
     FOREIGN KEY (project_id, workspace_id) REFERENCES projects (id, workspace_id),
+    CHECK (builder IS NULL OR status = 'building'),
     CHECK ((status = 'building') = (finished_at IS NULL)),
     CHECK ((status = 'ready') = (built_sealed IS NOT NULL))
 ) STRICT;
@@ -102,7 +128,9 @@ CREATE TABLE runs (
     outcome           TEXT,                                -- JSON of the failure or the reason
     attempts          INTEGER NOT NULL DEFAULT 0,          -- attempts begun, over all stages
     holds_session     INTEGER NOT NULL CHECK (holds_session IN (0, 1)),  -- it wants its session alone, or has it
-    owner             TEXT,                                -- the worker that has claimed it
+    has_turn          INTEGER NOT NULL CHECK (has_turn IN (0, 1)),       -- it need not wait for another run of its session
+    events            INTEGER NOT NULL DEFAULT 0,          -- how many events it has
+    owner             TEXT REFERENCES workers (id),        -- the worker that has claimed it
     claimed_at        INTEGER,                             -- since when
     epoch             INTEGER NOT NULL DEFAULT 0,          -- raised by every claim and by a cancellation
     created_at        INTEGER NOT NULL,
@@ -114,14 +142,18 @@ CREATE TABLE runs (
     CHECK ((owner IS NULL) = (claimed_at IS NULL)),
     CHECK (needs_session = 0 OR session_key IS NOT NULL),
     CHECK ((state = 'started') = (stage IS NOT NULL)),
+    CHECK (has_turn = 1 OR holds_session = 1),             -- who wants no session waits for none
     CHECK ((state IN ('completed', 'failed', 'canceled')) = (ended_at IS NOT NULL)),
     CHECK ((state IN ('failed', 'canceled')) = (outcome IS NOT NULL)),
     CHECK (ended_at IS NULL OR (owner IS NULL AND input_sealed IS NULL AND candidate_sealed IS NULL AND holds_session = 0))
 ) STRICT;
-CREATE INDEX runs_claimable ON runs (project_id, seq) WHERE ended_at IS NULL AND owner IS NULL;
+CREATE INDEX runs_claimable ON runs (project_id, seq) WHERE ended_at IS NULL AND owner IS NULL AND has_turn = 1;
 CREATE INDEX runs_unfinished ON runs (project_id, kind) WHERE ended_at IS NULL;
 CREATE INDEX runs_owned ON runs (project_id) WHERE owner IS NOT NULL;
-CREATE INDEX runs_of_session ON runs (session_key, seq) WHERE ended_at IS NULL;
+CREATE INDEX runs_of_worker ON runs (owner) WHERE owner IS NOT NULL;
+CREATE INDEX runs_ended ON runs (ended_at) WHERE ended_at IS NOT NULL;
+-- The line for a session, in order of acceptance.
+CREATE INDEX runs_of_session ON runs (session_key, seq) WHERE ended_at IS NULL AND holds_session = 1;
 CREATE INDEX runs_waiting_for_session ON runs (created_at) WHERE state = 'pending' AND holds_session = 1 AND owner IS NULL;
 -- Single flight: never two owners of one session, whatever the code does.
 CREATE UNIQUE INDEX runs_one_owner_of_session ON runs (session_key) WHERE owner IS NOT NULL AND holds_session = 1;
@@ -140,6 +172,7 @@ CREATE TABLE attempts (
     number        INTEGER NOT NULL CHECK (number >= 1),
     stage         TEXT NOT NULL CHECK (stage IN ('check', 'create', 'post-check', 'api')),
     epoch         INTEGER NOT NULL,
+    worker_id     TEXT NOT NULL,                           -- who made it; kept when the worker is forgotten
     outcome       TEXT CHECK (outcome IN ('succeeded', 'failed', 'aborted')),
     failure       TEXT,                                    -- JSON of why it failed
     log_blob      TEXT,
@@ -155,7 +188,48 @@ CREATE TABLE attempts (
 -- At most one attempt of a run is under way, and at most one API attempt of it succeeded.
 CREATE UNIQUE INDEX attempts_one_open ON attempts (run_id) WHERE ended_at IS NULL;
 CREATE UNIQUE INDEX attempts_one_success ON attempts (run_id) WHERE stage = 'api' AND outcome = 'succeeded';
-CREATE INDEX attempts_pending_trace ON attempts (run_id) WHERE trace = 'pending';
+CREATE INDEX attempts_pending_trace ON attempts (worker_id) WHERE trace = 'pending';
+
+-- What happened to a run, step by step. Appended to by every write that changes a run, in the same transaction.
+CREATE TABLE run_events (
+    run_id        TEXT NOT NULL REFERENCES runs (id),
+    number        INTEGER NOT NULL CHECK (number >= 1),
+    at            INTEGER NOT NULL,
+    kind          TEXT NOT NULL CHECK (kind IN ('accepted', 'claimed', 'released', 'rescued', 'attempt-begun', 'attempt-ended', 'moved')),
+    epoch         INTEGER NOT NULL,       -- of the run, after it
+    worker_id     TEXT,
+    attempt       INTEGER,
+    detail        TEXT,
+    PRIMARY KEY (run_id, number)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER run_events_are_never_changed BEFORE UPDATE ON run_events
+BEGIN SELECT raise(ABORT, 'events are only ever appended'); END;
+
+-- What lies in the blob store for a project and counts for its share: logs, traces, files.
+CREATE TABLE artifacts (
+    seq           INTEGER PRIMARY KEY AUTOINCREMENT,
+    workspace_id  TEXT NOT NULL,
+    project_id    TEXT NOT NULL,
+    kind          TEXT NOT NULL CHECK (kind IN ('log', 'trace', 'file')),
+    blob          TEXT NOT NULL UNIQUE,
+    size_bytes    INTEGER NOT NULL,
+    run_id        TEXT,
+    attempt       INTEGER,
+    created_at    INTEGER NOT NULL,
+    FOREIGN KEY (project_id, workspace_id) REFERENCES projects (id, workspace_id),
+    CHECK ((kind = 'file') = (run_id IS NULL)),
+    CHECK ((run_id IS NULL) = (attempt IS NULL))
+) STRICT;
+CREATE INDEX artifacts_by_age ON artifacts (kind, created_at);
+CREATE INDEX artifacts_of_project ON artifacts (project_id, seq, size_bytes);
+CREATE INDEX artifacts_of_run ON artifacts (run_id) WHERE run_id IS NOT NULL;
+
+-- Blobs that no row names any more and that are still to be removed.
+CREATE TABLE blob_garbage (
+    workspace_id  TEXT NOT NULL,
+    blob          TEXT NOT NULL,
+    PRIMARY KEY (workspace_id, blob)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE idempotency_keys (
     workspace_id  TEXT NOT NULL REFERENCES workspaces (id),
@@ -166,6 +240,7 @@ CREATE TABLE idempotency_keys (
     created_at    INTEGER NOT NULL,
     PRIMARY KEY (workspace_id, key)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_keys_of_run ON idempotency_keys (run_id);
 
 CREATE TABLE key_values (
     workspace_id  TEXT NOT NULL,
