@@ -7,8 +7,12 @@
 mod ambient;
 mod blobs;
 mod error;
+mod forms;
+mod halt;
 mod links;
 mod port;
+mod row;
+mod sealed;
 mod signals;
 pub mod sqlite;
 mod vault;

@@ -8,16 +8,13 @@ mod attempts;
 mod auth_sessions;
 mod deployments;
 mod files;
-mod forms;
-mod halt;
+pub(crate) mod halt;
 mod key_values;
 mod keys;
 mod open;
 mod operations;
 mod projects;
-mod row;
 mod runs;
-mod sealed;
 mod writer;
 
 use std::path::Path;

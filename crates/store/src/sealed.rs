@@ -7,47 +7,47 @@ use keywright_domain::{ProxyUrl, Secret, WorkspaceId};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::halt::Halt;
-use super::row::Fields;
+use crate::halt::Halt;
+use crate::row::Fields;
 use crate::{Place, StoreError, Vault, VaultError};
 
 /// One row's place, to which its columns are sealed.
 #[derive(Clone, Copy)]
-pub(super) struct Seal<'a> {
+pub(crate) struct Seal<'a> {
     /// The vault that knows the workspace's key.
-    pub(super) vault: &'a Vault,
+    pub(crate) vault: &'a Vault,
     /// The tenant.
-    pub(super) workspace: &'a WorkspaceId,
+    pub(crate) workspace: &'a WorkspaceId,
     /// The table.
-    pub(super) table: &'static str,
+    pub(crate) table: &'static str,
     /// What identifies the row.
-    pub(super) row: &'a str,
+    pub(crate) row: &'a str,
 }
 
 impl Seal<'_> {
     /// Seals bytes for a column.
-    pub(super) fn bytes(&self, column: &'static str, plain: &[u8]) -> Result<Vec<u8>, Halt> {
+    pub(crate) fn bytes(&self, column: &'static str, plain: &[u8]) -> Result<Vec<u8>, Halt> {
         Ok(self.vault.seal(self.place(column), plain)?)
     }
 
     /// Seals a JSON value for a column.
-    pub(super) fn json(&self, column: &'static str, value: &Value) -> Result<Vec<u8>, Halt> {
+    pub(crate) fn json(&self, column: &'static str, value: &Value) -> Result<Vec<u8>, Halt> {
         let plain = Zeroizing::new(value.to_string());
         self.bytes(column, plain.as_bytes())
     }
 
     /// Seals a JSON value for a column, where there is one.
-    pub(super) fn json_optional(&self, column: &'static str, value: Option<&Secret<Value>>) -> Result<Option<Vec<u8>>, Halt> {
+    pub(crate) fn json_optional(&self, column: &'static str, value: Option<&Secret<Value>>) -> Result<Option<Vec<u8>>, Halt> {
         value.map(|value| self.json(column, value.reveal())).transpose()
     }
 
     /// Seals a proxy's address for a column, where there is one.
-    pub(super) fn proxy(&self, column: &'static str, proxy: Option<&ProxyUrl>) -> Result<Option<Vec<u8>>, Halt> {
+    pub(crate) fn proxy(&self, column: &'static str, proxy: Option<&ProxyUrl>) -> Result<Option<Vec<u8>>, Halt> {
         proxy.map(|proxy| self.bytes(column, proxy.full().reveal().as_bytes())).transpose()
     }
 
     /// Opens a column.
-    pub(super) fn open(&self, column: &'static str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Halt> {
+    pub(crate) fn open(&self, column: &'static str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Halt> {
         match self.vault.open(self.place(column), sealed) {
             Ok(plain) => Ok(Zeroizing::new(plain)),
             Err(error @ VaultError::DoesNotOpen) => Err(self.corrupt(column, error)),
@@ -56,21 +56,21 @@ impl Seal<'_> {
     }
 
     /// Opens a column that holds a JSON value.
-    pub(super) fn open_json(&self, column: &'static str, sealed: &[u8]) -> Result<Secret<Value>, Halt> {
+    pub(crate) fn open_json(&self, column: &'static str, sealed: &[u8]) -> Result<Secret<Value>, Halt> {
         let plain = self.open(column, sealed)?;
         // The parser's own message could quote what it read, so it is not passed on.
         serde_json::from_slice(&plain).map(Secret::new).map_err(|_| self.corrupt(column, "what it opens to is not JSON"))
     }
 
     /// Reads and opens a column that may hold a JSON value.
-    pub(super) fn read_json(&self, fields: &Fields<'_>, column: &'static str) -> Result<Option<Secret<Value>>, Halt> {
-        let sealed: Option<Vec<u8>> = fields.get(column)?;
+    pub(crate) fn read_json(&self, fields: &Fields<'_>, column: &'static str) -> Result<Option<Secret<Value>>, Halt> {
+        let sealed = fields.bytes_optional(column)?;
         sealed.map(|sealed| self.open_json(column, &sealed)).transpose()
     }
 
     /// Reads and opens a column that may hold a proxy's address.
-    pub(super) fn read_proxy(&self, fields: &Fields<'_>, column: &'static str) -> Result<Option<ProxyUrl>, Halt> {
-        let Some(sealed) = fields.get::<Option<Vec<u8>>>(column)? else { return Ok(None) };
+    pub(crate) fn read_proxy(&self, fields: &Fields<'_>, column: &'static str) -> Result<Option<ProxyUrl>, Halt> {
+        let Some(sealed) = fields.bytes_optional(column)? else { return Ok(None) };
         let plain = self.open(column, &sealed)?;
         let proxy = std::str::from_utf8(&plain).ok().and_then(|text| ProxyUrl::parse(text).ok());
         proxy.map(Some).ok_or_else(|| self.corrupt(column, "what it opens to is not a proxy's address"))

@@ -14,7 +14,7 @@ use crate::BuiltDeployment;
 
 /// How an attempt failed.
 #[derive(Serialize, Deserialize)]
-pub(super) struct FailureForm {
+pub(crate) struct FailureForm {
     code: String,
     message: String,
     retryable: bool,
@@ -71,7 +71,7 @@ enum OutcomeForm {
 }
 
 /// The stored outcome of a state; none unless it failed or was canceled.
-pub(super) fn outcome_json(state: &RunState) -> Option<String> {
+pub(crate) fn outcome_json(state: &RunState) -> Option<String> {
     let form = match state {
         RunState::Pending | RunState::Started(_) | RunState::Completed => return None,
         RunState::Failed(failure) => OutcomeForm::Failure(WrapperForm {
@@ -93,7 +93,7 @@ pub(super) fn outcome_json(state: &RunState) -> Option<String> {
 }
 
 /// Reads the stored outcome of a run that failed.
-pub(super) fn read_failure(json: &str) -> Result<RunFailure, String> {
+pub(crate) fn read_failure(json: &str) -> Result<RunFailure, String> {
     match read_outcome(json)? {
         OutcomeForm::Failure(form) => Ok(RunFailure {
             code: form.code()?,
@@ -108,7 +108,7 @@ pub(super) fn read_failure(json: &str) -> Result<RunFailure, String> {
 }
 
 /// Reads the stored outcome of a run that was canceled.
-pub(super) fn read_reason(json: &str) -> Result<RunReason, String> {
+pub(crate) fn read_reason(json: &str) -> Result<RunReason, String> {
     match read_outcome(json)? {
         OutcomeForm::SessionDependency(form) => Ok(RunReason::SessionDependency(Dependency {
             cause: form.code()?,
@@ -127,20 +127,20 @@ fn read_outcome(json: &str) -> Result<OutcomeForm, String> {
 }
 
 /// The stored form of an attempt's failure.
-pub(super) fn failure_json(failure: &AttemptFailure) -> String {
+pub(crate) fn failure_json(failure: &AttemptFailure) -> String {
     to_json(&FailureForm::from(failure))
 }
 
 /// What a completed run of an API left.
 #[derive(Serialize, Deserialize)]
-pub(super) struct ResultForm {
-    pub(super) result: Value,
-    pub(super) payloads: Vec<PayloadForm>,
+pub(crate) struct ResultForm {
+    pub(crate) result: Value,
+    pub(crate) payloads: Vec<PayloadForm>,
 }
 
 /// A call that user code asked for.
 #[derive(Serialize, Deserialize)]
-pub(super) struct PayloadForm {
+pub(crate) struct PayloadForm {
     api: String,
     parameters: Value,
 }
@@ -159,7 +159,7 @@ impl From<PayloadForm> for ExtendedPayload {
 
 /// What a build found out.
 #[derive(Serialize, Deserialize)]
-pub(super) struct BuiltForm {
+pub(crate) struct BuiltForm {
     language: String,
     settings_file: String,
     settings_text: String,
@@ -202,6 +202,6 @@ impl TryFrom<BuiltForm> for BuiltDeployment {
 }
 
 /// The text of a form.
-pub(super) fn to_json<T: Serialize>(form: &T) -> String {
+pub(crate) fn to_json<T: Serialize>(form: &T) -> String {
     serde_json::to_string(form).expect("these forms have text keys only and no serialiser of their own")
 }
