@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use keywright_domain::{ProxyUrl, WorkspaceId};
 use keywright_store::{Blobs, Clock, Entropy, FileLinks, Project, Store};
-use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::deployments::MAX_UPLOADS_AT_ONCE;
+use crate::health::Vitals;
+use crate::health::pulse::Pulse;
 use crate::http::error::ApiError;
 use crate::http::wrong_keys::WrongKeys;
 
@@ -26,8 +27,8 @@ pub struct AppState {
     pub links: FileLinks,
     /// What `intuned://auto` stands for.
     pub default_proxy: Option<ProxyUrl>,
-    /// What `GET /health` says about the server: its version and what protects the machine.
-    pub health: Value,
+    /// What the rest of the process says about itself.
+    pub vitals: Arc<dyn Vitals>,
 }
 
 /// The parts, and what the API itself keeps in memory. Nothing in it outlives the process or needs to.
@@ -36,11 +37,17 @@ pub(crate) struct App {
     pub(crate) parts: AppState,
     pub(crate) wrong_keys: WrongKeys,
     pub(crate) uploads: Semaphore,
+    pub(crate) pulse: Pulse,
 }
 
 impl App {
     pub(crate) fn new(parts: AppState) -> Arc<Self> {
-        Arc::new(Self { parts, wrong_keys: WrongKeys::default(), uploads: Semaphore::new(MAX_UPLOADS_AT_ONCE) })
+        Arc::new(Self {
+            parts,
+            wrong_keys: WrongKeys::default(),
+            uploads: Semaphore::new(MAX_UPLOADS_AT_ONCE),
+            pulse: Pulse::default(),
+        })
     }
 
     /// The project of this name. One of another workspace does not exist for the caller.

@@ -21,5 +21,6 @@ mod runs;
 mod serve;
 
 pub use app::AppState;
-pub use routes::{openapi, router};
+pub use health::Vitals;
+pub use routes::{health_router, openapi, router};
 pub use serve::serve;

@@ -24,7 +24,6 @@ pub fn router(state: AppState) -> Router {
     let (open, _) = open_routes().split_for_parts();
     let (keyed, _) = workspace_routes().split_for_parts();
     let authenticate = middleware::from_fn_with_state(Arc::clone(&app), authentication::authenticate);
-    let finish = middleware::from_fn_with_state(Arc::clone(&app), finish::finish);
     let keyed = keyed
         // `create` is also a legal name of a session, which must not be hidden by the route that creates.
         .route(
@@ -32,10 +31,23 @@ pub fn router(state: AppState) -> Router {
             get(auth_sessions::get::handle_named_create).delete(auth_sessions::delete::handle_named_create),
         )
         .route_layer(authenticate);
-    open.route("/docs", get(docs::page::redirect))
+    let pages = open
+        .route("/docs", get(docs::page::redirect))
         .route("/docs/", get(docs::page::index))
-        .route("/docs/{file}", get(docs::page::file))
-        .nest(WORKSPACES, keyed)
+        .route("/docs/{file}", get(docs::page::file));
+    finished(pages.nest(WORKSPACES, keyed), app)
+}
+
+/// Health and nothing else, for a node that serves nobody: its probes are answered, every other path is a 404.
+pub fn health_router(state: AppState) -> Router {
+    let (health, _) = health_routes().split_for_parts();
+    finished(health, App::new(state))
+}
+
+/// With what surrounds every request.
+fn finished(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
+    let finish = middleware::from_fn_with_state(Arc::clone(&app), finish::finish);
+    routes
         .fallback(error::no_such_route)
         // Limits are set by those who read bodies; axum's own would refuse uploads, and in its own words.
         .layer(DefaultBodyLimit::disable())
@@ -53,14 +65,16 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         .into_openapi()
 }
 
-/// What needs no key: health, the document, and files whose link is the key.
-fn open_routes() -> OpenApiRouter<Arc<App>> {
+fn health_routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(health::report::handle))
         .routes(routes!(health::live::handle))
         .routes(routes!(health::ready::handle))
-        .routes(routes!(docs::document::handle))
-        .routes(routes!(files::get::handle))
+}
+
+/// What needs no key: health, the document, and files whose link is the key.
+fn open_routes() -> OpenApiRouter<Arc<App>> {
+    health_routes().routes(routes!(docs::document::handle)).routes(routes!(files::get::handle))
 }
 
 fn workspace_routes() -> OpenApiRouter<Arc<App>> {
@@ -68,6 +82,7 @@ fn workspace_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(runs::start::handle))
         .routes(routes!(runs::result::handle))
         .routes(routes!(runs::cancel::handle))
+        .routes(routes!(runs::events::handle))
         .routes(routes!(runs::attempts::handle))
         .routes(routes!(runs::attempt_log::handle))
         .routes(routes!(runs::attempt_trace::handle))

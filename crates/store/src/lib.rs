@@ -10,6 +10,7 @@ mod error;
 mod forms;
 mod halt;
 mod links;
+pub mod planted;
 mod port;
 mod row;
 mod sealed;
@@ -23,7 +24,7 @@ use async_trait::async_trait;
 use keywright_domain::Timestamp;
 
 pub use ambient::{Clock, Entropy, SystemClock, SystemEntropy};
-pub use blobs::{BlobError, BlobKey, Blobs};
+pub use blobs::{BlobError, BlobKey, Blobs, S3Options};
 pub use error::StoreError;
 pub use links::FileLinks;
 pub use port::attempts::{AttemptClose, AttemptOutcome, AttemptRecord, Attempts, StoredBlob, TraceStatus};

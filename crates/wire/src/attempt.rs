@@ -76,6 +76,8 @@ pub struct Trace {
 pub struct Attempt {
     /// 1-based, without gaps, over all stages.
     pub number: u32,
+    /// The worker that made it.
+    pub worker_id: String,
     /// What it was for.
     pub stage: AttemptStage,
     /// How it ended.

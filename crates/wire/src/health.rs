@@ -17,7 +17,7 @@ pub enum HealthStatus {
 pub struct Health {
     /// Always `ok`.
     pub status: HealthStatus,
-    /// About the server: its version, and what protects the machine from the code it runs. Left out of what probes ask.
+    /// About the server: what it does and how it stands. Left out of what probes ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object, required = false)]
     pub server: Option<Value>,

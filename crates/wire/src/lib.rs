@@ -16,6 +16,7 @@ mod operation;
 mod outcome;
 mod project;
 mod run;
+mod run_event;
 mod scalar;
 mod sink;
 
@@ -32,5 +33,6 @@ pub use operation::{
 pub use outcome::{ExecutionCategory, ExecutionCode, ExecutionError, ExecutionReason, ReasonType};
 pub use project::{Project, ProjectList};
 pub use run::{ExtendedPayload, Retry, RunAuthSession, RunResult, RunStartRequest, RunStarted, RunStartedStatus, RunStatus};
+pub use run_event::{RunEvent, RunEventKind, RunEventList};
 pub use scalar::{JsonObject, WholeNumber, rfc3339};
 pub use sink::{S3Sink, Sink, WebhookSink};

@@ -31,7 +31,7 @@ pub(crate) async fn handle(
 ) -> Result<Json<Deployment>, ApiError> {
     let project = app.project(&caller.workspace, &path.project_name).await?;
     let id = path.deployment()?;
-    if let Some(deployment) = app.parts.store.activate_deployment(&project.id, &id, app.parts.clock.now()).await? {
+    if let Some(deployment) = app.parts.store.activate_deployment(&project.id, &id).await? {
         return Ok(Json(shown(deployment)));
     }
     match app.parts.store.find_deployment(&project.id, &id).await? {

@@ -73,7 +73,7 @@ pub(crate) async fn handle(
     app.parts.blobs.put(&caller.workspace, &BlobKey::archive(&id), archive).await?;
     let project_id_if_new = ProjectId::from_entropy(app.parts.entropy.bytes());
     let new = NewDeployment { id, project_id_if_new, project, digest, size_bytes };
-    let deployment = app.parts.store.accept_deployment(&caller.workspace, new, app.parts.clock.now()).await?;
+    let deployment = app.parts.store.accept_deployment(&caller.workspace, new).await?;
     Ok(Created(shown(deployment)))
 }
 

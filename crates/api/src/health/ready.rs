@@ -1,4 +1,4 @@
-//! `GET /health/ready`: whether requests can be served, which takes a database.
+//! `GET /health/ready`: whether requests should come here. A load balancer asks this; while it is a 503, they go elsewhere.
 
 use std::sync::Arc;
 
@@ -6,11 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use keywright_wire::{ErrorBody, Health};
 
-use super::{database_answers, well};
+use super::{troubles, well};
 use crate::app::App;
 use crate::http::error::ApiError;
 
 /// Readiness
+///
+/// 503 while the database does not answer, takes no writes or lacks its tables, while the server ends, and while it cannot do
+/// its work for another reason; `details.reasons` says which.
 #[utoipa::path(
     get,
     path = "/health/ready",
@@ -18,11 +21,11 @@ use crate::http::error::ApiError;
     tag = "additive.health",
     responses(
         (status = 200, description = "Requests can be served.", body = Health),
-        (status = 503, description = "They cannot.", body = ErrorBody)
+        (status = 503, description = "They should go elsewhere.", body = ErrorBody)
     ),
     security(())
 )]
 pub(crate) async fn handle(State(app): State<Arc<App>>) -> Result<Json<Health>, ApiError> {
-    database_answers(&app).await?;
-    Ok(Json(well()))
+    let reasons = troubles(&app).await;
+    if reasons.is_empty() { Ok(Json(well())) } else { Err(ApiError::NotReady { reasons, server: None }) }
 }

@@ -71,6 +71,18 @@ pub(crate) enum ApiError {
     /// Not now.
     #[error("the server cannot do this now; try again")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Requests should go elsewhere for now.
+    #[error("this server is not ready: {}", .reasons.join("; "))]
+    NotReady {
+        /// Why, for people.
+        reasons: Vec<String>,
+        /// What else there is to say about the server, where that was asked for.
+        server: Option<Value>,
+    },
+    /// Nobody knows whether the request was carried out. Any answer could be a lie, so there is none: `serve` cuts the
+    /// connection, which every client takes for what it is.
+    #[error("whether the request was carried out is not known")]
+    Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Our fault.
     #[error("something went wrong in the server; its log has more under the correlation id")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -124,8 +136,8 @@ impl ApiError {
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable(_) | Self::NotReady { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) | Self::Unknown(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -139,8 +151,8 @@ impl ApiError {
             Self::PayloadTooLarge { .. } => ErrorCode::PayloadTooLarge,
             Self::UnsupportedMediaType { .. } => ErrorCode::UnsupportedMediaType,
             Self::TooManyRequests { .. } => ErrorCode::TooManyRequests,
-            Self::Unavailable(_) => ErrorCode::ServiceUnavailable,
-            Self::Internal(_) => ErrorCode::InternalServerError,
+            Self::Unavailable(_) | Self::NotReady { .. } => ErrorCode::ServiceUnavailable,
+            Self::Internal(_) | Self::Unknown(_) => ErrorCode::InternalServerError,
         }
     }
 
@@ -154,7 +166,9 @@ impl ApiError {
             | Self::UnsupportedMediaType { .. } => (ErrorCategory::User, false),
             Self::NotFound { may_come, .. } => (ErrorCategory::User, *may_come),
             Self::RequestTimeout | Self::TooManyRequests { .. } => (ErrorCategory::User, true),
-            Self::Unavailable(_) | Self::Internal(_) => (ErrorCategory::Infrastructure, true),
+            Self::Unavailable(_) | Self::NotReady { .. } | Self::Internal(_) | Self::Unknown(_) => {
+                (ErrorCategory::Infrastructure, true)
+            }
         }
     }
 
@@ -162,7 +176,7 @@ impl ApiError {
     pub(crate) const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooManyRequests { retry_after, .. } => Some(*retry_after),
-            Self::Unavailable(_) => Some(UNAVAILABLE_PAUSE),
+            Self::Unavailable(_) | Self::NotReady { .. } => Some(UNAVAILABLE_PAUSE),
             Self::BadRequest { .. }
             | Self::Unauthorized
             | Self::NotFound { .. }
@@ -170,7 +184,8 @@ impl ApiError {
             | Self::RequestTimeout
             | Self::PayloadTooLarge { .. }
             | Self::UnsupportedMediaType { .. }
-            | Self::Internal(_) => None,
+            | Self::Internal(_)
+            | Self::Unknown(_) => None,
         }
     }
 
@@ -180,6 +195,8 @@ impl ApiError {
         let details = match self {
             Self::BadRequest { path, .. } => path.as_ref().map(|path| json!({"path": path})),
             Self::PayloadTooLarge { limit_bytes } => Some(json!({"limitBytes": limit_bytes})),
+            Self::NotReady { reasons, server: None } => Some(json!({"reasons": reasons})),
+            Self::NotReady { reasons, server: Some(server) } => Some(json!({"reasons": reasons, "server": server})),
             Self::Unauthorized
             | Self::NotFound { .. }
             | Self::MethodNotAllowed
@@ -187,7 +204,8 @@ impl ApiError {
             | Self::UnsupportedMediaType { .. }
             | Self::TooManyRequests { .. }
             | Self::Unavailable(_)
-            | Self::Internal(_) => None::<Value>,
+            | Self::Internal(_)
+            | Self::Unknown(_) => None::<Value>,
         };
         ErrorBody { code: self.code(), category, message: self.to_string(), retirable, details, correlation_id }
     }
@@ -197,6 +215,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(_) => Self::Unavailable(Box::new(error)),
+            StoreError::Unknown(_) => Self::Unknown(Box::new(error)),
             StoreError::Driver { .. } | StoreError::Corrupt { .. } | StoreError::Vault(_) => Self::internal(error),
         }
     }
@@ -205,8 +224,8 @@ impl From<StoreError> for ApiError {
 impl From<BlobError> for ApiError {
     fn from(error: BlobError) -> Self {
         match error {
-            BlobError::Backend(_) | BlobError::Folder(_) => Self::Unavailable(Box::new(error)),
-            BlobError::Sealed(_) | BlobError::BadKey => Self::internal(error),
+            BlobError::Unavailable(_) | BlobError::Refused(_) | BlobError::Folder(_) => Self::Unavailable(Box::new(error)),
+            BlobError::Sealed(_) | BlobError::Unfaithful | BlobError::BadKey => Self::internal(error),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Around every request: an id under which it can be found, the body of every refusal, and headers that keep answers from
-//! being stored, guessed at or framed.
+//! being stored, guessed at or framed. An answer that could be a lie is marked, and the accept loop does not send it.
 //!
 //! The id is in the log, in the `x-correlation-id` header and in every error body. Also refused here is what no route should
 //! see: a request line with a host in it, as one sends to a proxy.
@@ -16,6 +16,10 @@ use tracing::Instrument as _;
 
 use super::error::ApiError;
 use crate::app::App;
+
+/// On an answer that must not be sent: the connection ends instead.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoAnswer;
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 
@@ -64,6 +68,9 @@ fn with_body(response: Response, correlation_id: &str) -> Response {
     };
     log(&error);
     let mut answer = (error.status(), Json(error.body(correlation_id.to_owned()))).into_response();
+    if matches!(*error, ApiError::Unknown(_)) {
+        answer.extensions_mut().insert(NoAnswer);
+    }
     if let Some(allow) = response.headers().get(header::ALLOW) {
         answer.headers_mut().insert(header::ALLOW, allow.clone());
     }
@@ -77,6 +84,9 @@ fn with_body(response: Response, correlation_id: &str) -> Response {
 
 fn log(error: &ApiError) {
     match error {
+        ApiError::Unknown(cause) => {
+            tracing::error!(cause = with_causes(cause.as_ref()), "nobody knows what became of a request; its connection is cut");
+        }
         ApiError::Internal(cause) => tracing::error!(cause = with_causes(cause.as_ref()), "request failed"),
         ApiError::Unavailable(cause) => tracing::warn!(cause = with_causes(cause.as_ref()), "request refused for now"),
         ApiError::BadRequest { .. }
@@ -86,7 +96,8 @@ fn log(error: &ApiError) {
         | ApiError::RequestTimeout
         | ApiError::PayloadTooLarge { .. }
         | ApiError::UnsupportedMediaType { .. }
-        | ApiError::TooManyRequests { .. } => tracing::debug!(status = error.status().as_u16(), "request refused"),
+        | ApiError::TooManyRequests { .. }
+        | ApiError::NotReady { .. } => tracing::debug!(status = error.status().as_u16(), "request refused"),
     }
 }
 

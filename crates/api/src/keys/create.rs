@@ -41,7 +41,7 @@ pub(crate) async fn handle(
         ));
     }
     let (new, key) = NewKey::generate(body.name, app.parts.entropy.as_ref());
-    let stored = app.parts.store.create_key(&caller.workspace, new, app.parts.clock.now()).await?;
+    let stored = app.parts.store.create_key(&caller.workspace, new).await?;
     Ok(Created(CreatedKey {
         id: stored.id.to_string(),
         name: stored.name,

@@ -33,7 +33,7 @@ pub(crate) async fn handle(
     if id == caller.key {
         return Err(ApiError::bad_request("a key cannot revoke itself; use another one"));
     }
-    match app.parts.store.revoke_key(&caller.workspace, &id, app.parts.clock.now()).await? {
+    match app.parts.store.revoke_key(&caller.workspace, &id).await? {
         Some(_) => Ok(StatusCode::NO_CONTENT),
         None => Err(no_key()),
     }

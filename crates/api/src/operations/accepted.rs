@@ -50,7 +50,7 @@ pub(crate) async fn accept(app: &App, caller: &Caller, project: &Project, intent
         },
         id: OperationId::from_entropy(app.parts.entropy.bytes()),
     };
-    let accepted = app.parts.store.accept_operation(&caller.workspace, &project.id, new, app.parts.clock.now()).await?;
+    let accepted = app.parts.store.accept_operation(&caller.workspace, &project.id, new).await?;
     let (_, operation) = settle(accepted)?;
     operation.ok_or_else(|| ApiError::internal(NoHandle))
 }

@@ -49,6 +49,7 @@ fn shown(attempt: AttemptRecord) -> Attempt {
     };
     Attempt {
         number: attempt.number.get(),
+        worker_id: attempt.worker.to_string(),
         stage: attempt.stage.into(),
         status,
         error: failure.map(Into::into),

@@ -32,6 +32,6 @@ pub(crate) async fn handle(
 ) -> Result<Json<RunResult>, ApiError> {
     let project = app.project(&caller.workspace, &path.project_name).await?;
     let run = path.run()?;
-    let canceled = app.parts.store.cancel_run(&project.id, &run, RunReason::UserAction, app.parts.clock.now()).await?;
+    let canceled = app.parts.store.cancel_run(&project.id, &run, RunReason::UserAction).await?;
     Ok(Json(shown(canceled.ok_or_else(no_run)?)))
 }

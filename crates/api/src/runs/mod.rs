@@ -1,9 +1,10 @@
-//! Runs: start, read, cancel, and look at their attempts.
+//! Runs: start, read, cancel, and look at their attempts and their history.
 
 pub(crate) mod attempt_log;
 pub(crate) mod attempt_trace;
 pub(crate) mod attempts;
 pub(crate) mod cancel;
+pub(crate) mod events;
 mod login;
 pub(crate) mod result;
 pub(crate) mod start;

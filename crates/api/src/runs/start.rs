@@ -78,7 +78,7 @@ pub(crate) async fn handle(
         is_trace_wanted: is_run_trace_wanted,
         sink: None,
     };
-    let accepted = app.parts.store.accept_run(&caller.workspace, &project.id, new, app.parts.clock.now()).await?;
+    let accepted = app.parts.store.accept_run(&caller.workspace, &project.id, new).await?;
     let (run, _) = settle(accepted)?;
     Ok(Created(RunStarted::from(&run)))
 }

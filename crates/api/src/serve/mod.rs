@@ -1,13 +1,13 @@
 //! The accept loop: HTTP/1.1 over TCP with a limit on everything a stranger can make us hold.
 //!
 //! Refused are slow heads, large heads, ambiguous heads ([`head`]) and more connections than [`MAX_CONNECTIONS`], which wait
-//! in the kernel. When shutdown is asked for, nothing new is accepted, idle connections end at once, and the loop returns
+//! in the kernel. A request of which nobody knows whether it was carried out gets no answer, and its connection ends: any
+//! status would claim to know. When shutdown is asked for, nothing new is accepted, idle connections end at once, and the loop returns
 //! when the last answer has left; the caller decides how long to wait for that. If the process dies, connections break and
 //! nothing else does.
 
 mod head;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use self::head::HeadGuard;
+use crate::http::finish::NoAnswer;
 use crate::http::peer::Peer;
 
 /// Connections at once, each of which costs a file and a task.
@@ -101,8 +103,15 @@ async fn hold(stream: TcpStream, peer: Peer, router: Router, shutdown: Cancellat
     }
 }
 
-async fn answer(router: Router, peer: Peer, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+/// What became of a request is not known.
+#[derive(Debug, Error)]
+#[error("a request has no answer, because nobody knows whether it was carried out")]
+struct OutcomeUnknown;
+
+async fn answer(router: Router, peer: Peer, request: Request<Incoming>) -> Result<Response<Body>, OutcomeUnknown> {
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(peer);
-    router.oneshot(request).await
+    // A router is infallible; the pattern says so to the compiler.
+    let Ok(response) = router.oneshot(request).await;
+    if response.extensions().get::<NoAnswer>().is_some() { Err(OutcomeUnknown) } else { Ok(response) }
 }
