@@ -13,6 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use keywright_domain::{AttemptId, DeploymentId, FileId, WorkspaceId};
 use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path};
 use thiserror::Error;
 
@@ -135,6 +136,12 @@ impl Blobs {
         // A row may name the blob as soon as it is written, and the row survives a power cut; so must the blob.
         let backend = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true).with_automatic_cleanup(true);
         Ok(Self { backend: Arc::new(backend), vault })
+    }
+
+    /// A store in memory, which is gone with its last clone: for what is simulated.
+    #[must_use]
+    pub fn in_memory(vault: Vault) -> Self {
+        Self { backend: Arc::new(InMemory::new()), vault }
     }
 
     /// A store in an S3 bucket. Nothing is asked of it yet; see [`Self::check`].
