@@ -43,7 +43,7 @@ pub use port::runs::{
 };
 pub use port::workers::{NewWorker, Renewal, Rescued, Supersedes, WorkerRecord, WorkerStatus, Workers};
 pub use signals::Signals;
-pub use vault::{MasterKey, Place, Vault, VaultError};
+pub use vault::{KeyVersion, MasterKey, MasterKeys, Place, Vault, VaultError, WrappedKey};
 
 /// Everything a backend offers, as one object.
 #[async_trait]

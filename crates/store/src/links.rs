@@ -3,23 +3,25 @@
 //! A link is signed, not stored: `<base>/files/<id>?expires=<unix seconds>&signature=<HMAC-SHA256>`. It says nothing but the
 //! file's id and its own end, and neither can be changed without the key. Refuses an expired link as it refuses a forged
 //! one. Nothing is written here, so nothing is lost if the process dies; links stay good over a restart because their key
-//! is derived from the master key.
+//! is derived from the current master key, and over its rotation because older ones still verify.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use keywright_domain::{FileId, Timestamp};
 use sha2::Sha256;
-use zeroize::Zeroizing;
 
-const KEY_BYTES: usize = 32;
+use crate::MasterKeys;
+
+/// What the signing key is derived for.
+const LABEL: &str = "file links";
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
 /// Makes and checks links to stored files.
 #[derive(Clone)]
 pub struct FileLinks {
     base_url: String,
-    key: Zeroizing<[u8; KEY_BYTES]>,
+    masters: MasterKeys,
 }
 
 impl std::fmt::Debug for FileLinks {
@@ -29,17 +31,17 @@ impl std::fmt::Debug for FileLinks {
 }
 
 impl FileLinks {
-    /// Links below `base_url`, signed with `key` (see [`crate::MasterKey::derive`]).
+    /// Links below `base_url`, signed with a key that is derived from the current master key.
     #[must_use]
-    pub fn new(base_url: String, key: [u8; KEY_BYTES]) -> Self {
-        Self { base_url: base_url.trim_end_matches('/').to_owned(), key: Zeroizing::new(key) }
+    pub fn new(base_url: String, masters: impl Into<MasterKeys>) -> Self {
+        Self { base_url: base_url.trim_end_matches('/').to_owned(), masters: masters.into() }
     }
 
     /// An absolute link to a file, good until the second in which `expires_at` lies.
     #[must_use]
     pub fn link(&self, file: &FileId, expires_at: Timestamp) -> String {
         let expires_s = expires_at.as_micros().div_euclid(MICROS_PER_SECOND);
-        let signature = URL_SAFE_NO_PAD.encode(self.mac(file, expires_s).finalize().into_bytes());
+        let signature = URL_SAFE_NO_PAD.encode(mac(&self.masters.derive(LABEL), file, expires_s).finalize().into_bytes());
         format!("{}/files/{file}?expires={expires_s}&signature={signature}", self.base_url)
     }
 
@@ -48,16 +50,22 @@ impl FileLinks {
     #[must_use]
     pub fn verify(&self, file: &FileId, expires_s: i64, signature: &str, now: Timestamp) -> bool {
         let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
-        let is_ours = self.mac(file, expires_s).verify_slice(&signature).is_ok();
+        let is_ours = self.is_ours(file, expires_s, &signature)
+            // Another node may sign with a key that came into the file since it was read here.
+            || (self.masters.reload().unwrap_or(false) && self.is_ours(file, expires_s, &signature));
         is_ours && now.as_micros().div_euclid(MICROS_PER_SECOND) < expires_s
     }
 
-    fn mac(&self, file: &FileId, expires_s: i64) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.as_slice()).expect("HMAC takes a key of any length");
-        // The id has a fixed length, so no two pairs of id and end give the same text.
-        mac.update(format!("keywright file link v1\n{file}\n{expires_s}").as_bytes());
-        mac
+    fn is_ours(&self, file: &FileId, expires_s: i64, signature: &[u8]) -> bool {
+        self.masters.derive_all(LABEL).iter().any(|key| mac(key, file, expires_s).verify_slice(signature).is_ok())
     }
+}
+
+fn mac(key: &[u8], file: &FileId, expires_s: i64) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    // The id has a fixed length, so no two pairs of id and end give the same text.
+    mac.update(format!("keywright file link v1\n{file}\n{expires_s}").as_bytes());
+    mac
 }
 
 #[cfg(test)]

@@ -1,35 +1,39 @@
 //! The vault: encrypts what must not lie in the clear, and opens it again.
 //!
-//! One master key in a file wraps one data key per workspace; a data key seals values with XChaCha20-Poly1305. Every sealed
-//! value names, as associated data, the workspace, table, column and row it belongs to: moved anywhere else, it does not
-//! open. Format: version byte 1, 24 bytes of nonce, ciphertext with tag.
+//! A master key wraps the data keys of every workspace; the newest data key of a workspace seals its values with
+//! XChaCha20-Poly1305, and all of them open. Every sealed value names, as associated data, the workspace, table, column and
+//! row it belongs to: moved anywhere else, it does not open. A value says which data key it needs, so keys can be rotated
+//! while values are read; a key that the vault has not met is asked for where it is stored ([`Vault::learn`]).
 //!
 //! Refuses to guess: a wrong master key is an error at start, never a new key. If the process dies here, nothing was written.
 
+mod data_keys;
+mod key_file;
+mod master;
+mod sealing;
+
 use std::collections::HashMap;
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use chacha20poly1305::{Key, KeyInit as _, XChaCha20Poly1305};
 use keywright_domain::WorkspaceId;
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::Entropy;
+use self::data_keys::Opened;
+use self::master::KEY_BYTES;
+use crate::{Entropy, StoreError};
 
-const VERSION: u8 = 1;
-const NONCE_BYTES: usize = 24;
-const KEY_BYTES: usize = 32;
+pub(crate) use self::data_keys::KeySource;
+pub use self::data_keys::{KeyVersion, WrappedKey};
+pub use self::master::{MasterKey, MasterKeys};
+pub(crate) use self::sealing::header;
 
 /// What can be wrong with a key or a sealed value.
 #[derive(Debug, Error)]
 pub enum VaultError {
-    /// The key file cannot be read or made.
+    /// The key file cannot be read or written.
     #[error("the key file {path} cannot be used")]
     KeyFile {
         /// Which file.
@@ -38,93 +42,51 @@ pub enum VaultError {
         #[source]
         source: std::io::Error,
     },
-    /// The key file does not hold 32 bytes in hex.
+    /// There is no key file.
+    #[error("there is no key file {0}")]
+    NoKeyFile(PathBuf),
+    /// The key file does not hold keys, one a line.
     #[error("the key file {0} does not hold a key")]
     NotAKey(PathBuf),
     /// Others may read the key file.
     #[error("the key file {0} can be read by others; it must have mode 0600")]
     KeyFileOpen(PathBuf),
+    /// Somebody else changes the key file.
+    #[error("the key file {0} is being changed by somebody else")]
+    KeyFileBusy(PathBuf),
+    /// There is no room for another key.
+    #[error("the key file {0} holds too many keys; take out its last lines, which are the oldest")]
+    TooManyKeys(PathBuf),
+    /// Keys that are in no file cannot be rotated.
+    #[error("these keys are in no file")]
+    NotInAFile,
     /// A value does not open: another key, another place, or damaged.
     #[error("a sealed value does not open; is this the key that the data was written with?")]
     DoesNotOpen,
-    /// A workspace whose data key was never loaded.
+    /// A workspace whose data keys were never loaded.
     #[error("no data key for this workspace")]
     UnknownWorkspace,
+    /// A data key that was not there when the workspace's were loaded.
+    #[error("the data key {} of this workspace is not known", .0.get())]
+    UnknownKey(KeyVersion),
 }
 
-/// The key that wraps all others.
-pub struct MasterKey(Zeroizing<[u8; KEY_BYTES]>);
-
-impl std::fmt::Debug for MasterKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("MasterKey(***)")
-    }
-}
-
-impl MasterKey {
-    /// Reads the key file, or makes it with mode 0600 where there is none.
-    ///
-    /// # Errors
-    /// See [`VaultError`]. A file that is there but is not a private key file is never replaced.
-    pub fn load_or_create(path: &Path, entropy: &dyn Entropy) -> Result<Self, VaultError> {
-        let failed = |source| VaultError::KeyFile { path: path.to_owned(), source };
-        match fs::metadata(path) {
-            Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => Err(VaultError::KeyFileOpen(path.to_owned())),
-            Ok(_) => {
-                let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
-                from_hex(text.trim()).map(Self).ok_or_else(|| VaultError::NotAKey(path.to_owned()))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let mut key = Zeroizing::new([0; KEY_BYTES]);
-                entropy.fill(key.as_mut_slice());
-                let hex: Zeroizing<String> = Zeroizing::new(key.iter().map(|byte| format!("{byte:02x}")).collect());
-                // Written beside and renamed, so that a crash never leaves half a key under the final name.
-                let temporary = path.with_extension("new");
-                let mut file = fs::OpenOptions::new()
-                    .write(true)
-                    .create(true)
-                    .truncate(true)
-                    .mode(0o600)
-                    .open(&temporary)
-                    .map_err(failed)?;
-                file.write_all(hex.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-                fs::rename(&temporary, path).map_err(failed)?;
-                if let Some(parent) = path.parent() {
-                    fs::File::open(parent).and_then(|folder| folder.sync_all()).map_err(failed)?;
-                }
-                Ok(Self(key))
-            }
-            Err(error) => Err(failed(error)),
+impl VaultError {
+    /// Whether asking for the workspace's data keys again can help.
+    #[must_use]
+    pub const fn is_unknown_key(&self) -> bool {
+        match self {
+            Self::UnknownWorkspace | Self::UnknownKey(_) => true,
+            Self::KeyFile { .. }
+            | Self::NoKeyFile(_)
+            | Self::NotAKey(_)
+            | Self::KeyFileOpen(_)
+            | Self::KeyFileBusy(_)
+            | Self::TooManyKeys(_)
+            | Self::NotInAFile
+            | Self::DoesNotOpen => false,
         }
     }
-
-    /// A key from bytes, for tests.
-    #[must_use]
-    pub fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {
-        Self(Zeroizing::new(bytes))
-    }
-
-    /// A key for another purpose, derived from this one: the same label always gives the same key.
-    #[must_use]
-    pub fn derive(&self, label: &str) -> [u8; KEY_BYTES] {
-        let mut hasher = Sha256::new();
-        hasher.update(b"keywright derived key v1\0");
-        hasher.update(label.as_bytes());
-        hasher.update([0]);
-        hasher.update(self.0.as_slice());
-        hasher.finalize().into()
-    }
-}
-
-fn from_hex(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
-    if text.len() != KEY_BYTES * 2 || !text.is_ascii() {
-        return None;
-    }
-    let mut key = Zeroizing::new([0; KEY_BYTES]);
-    for (byte, pair) in key.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(key)
 }
 
 /// Where a sealed value lives; part of what it is sealed with.
@@ -152,12 +114,17 @@ impl Place<'_> {
     }
 }
 
-/// Seals and opens values with the data keys of the workspaces it was told of.
+/// Seals and opens values with the data keys of the workspaces it was told of. Clones share them.
 #[derive(Clone)]
 pub struct Vault {
-    master: Arc<MasterKey>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    masters: MasterKeys,
     entropy: Arc<dyn Entropy>,
-    data_keys: Arc<RwLock<HashMap<WorkspaceId, XChaCha20Poly1305>>>,
+    data_keys: RwLock<HashMap<WorkspaceId, Opened>>,
+    source: RwLock<Option<Arc<dyn KeySource>>>,
 }
 
 impl std::fmt::Debug for Vault {
@@ -169,140 +136,129 @@ impl std::fmt::Debug for Vault {
 impl Vault {
     /// A vault that knows no workspace yet.
     #[must_use]
-    pub fn new(master: MasterKey, entropy: Arc<dyn Entropy>) -> Self {
-        Self { master: Arc::new(master), entropy, data_keys: Arc::default() }
+    pub fn new(masters: impl Into<MasterKeys>, entropy: Arc<dyn Entropy>) -> Self {
+        let (data_keys, source) = (RwLock::default(), RwLock::default());
+        Self { inner: Arc::new(Inner { masters: masters.into(), entropy, data_keys, source }) }
     }
 
-    /// Makes a data key for a new workspace and returns it wrapped, to be stored.
-    pub fn create_workspace_key(&self, workspace: &WorkspaceId) -> Vec<u8> {
+    /// The keys that wrap the data keys.
+    #[must_use]
+    pub fn masters(&self) -> &MasterKeys {
+        &self.inner.masters
+    }
+
+    /// Makes a data key up and wraps it with the current master key. It seals nothing before it was stored and then handed to
+    /// [`Self::add_data_key`].
+    #[must_use]
+    pub fn new_data_key(&self, workspace: &WorkspaceId, version: KeyVersion) -> WrappedKey {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
-        self.entropy.fill(key.as_mut_slice());
-        let wrapped = seal_with(&self.master_cipher(), self.entropy.as_ref(), &wrap_place(workspace), key.as_slice());
-        self.remember(workspace, &key);
-        wrapped
+        self.inner.entropy.fill(key.as_mut_slice());
+        self.wrap(workspace, version, &key)
     }
 
-    /// Opens the stored, wrapped data key of a workspace.
+    /// The same data key wrapped by the current master key; nothing when it is already.
     ///
     /// # Errors
-    /// When the master key is not the one it was wrapped with.
-    pub fn load_workspace_key(&self, workspace: &WorkspaceId, wrapped: &[u8]) -> Result<(), VaultError> {
-        let opened = Zeroizing::new(open_with(&self.master_cipher(), &wrap_place(workspace), wrapped)?);
-        let mut key = Zeroizing::new([0; KEY_BYTES]);
-        if opened.len() != KEY_BYTES {
-            return Err(VaultError::DoesNotOpen);
+    /// When no master key opens it.
+    pub fn rewrap(&self, key: &WrappedKey) -> Result<Option<WrappedKey>, VaultError> {
+        if unwrap(key, &self.inner.masters.current()).is_ok() {
+            return Ok(None);
         }
-        key.copy_from_slice(&opened);
-        self.remember(workspace, &key);
+        let opened = self.unwrap_with_any(key)?;
+        Ok(Some(self.wrap(&key.workspace, key.version, &opened)))
+    }
+
+    /// Opens a stored data key and uses it from now on: to seal, if it is the workspace's newest, and to open.
+    ///
+    /// # Errors
+    /// When no master key opens it, those that were added to the key file meanwhile included.
+    pub fn add_data_key(&self, key: &WrappedKey) -> Result<(), VaultError> {
+        let opened = match self.unwrap_with_any(key) {
+            // A master key may have been added to the file since it was read.
+            Err(VaultError::DoesNotOpen) if self.inner.masters.reload()? => self.unwrap_with_any(key)?,
+            other => other?,
+        };
+        let cipher = XChaCha20Poly1305::new(&Key::from(*opened));
+        let mut known = self.inner.data_keys.write().expect("no thread panics while it holds this lock");
+        known.entry(key.workspace.clone()).or_default().insert(key.version, cipher);
+        Ok(())
+    }
+
+    /// The version of the key that seals a workspace's values now.
+    #[must_use]
+    pub fn newest_data_key(&self, workspace: &WorkspaceId) -> Option<KeyVersion> {
+        self.known(workspace, Opened::newest).ok().map(|(version, _)| version)
+    }
+
+    /// Says where data keys are stored that the vault has not met.
+    pub(crate) fn set_source(&self, source: Arc<dyn KeySource>) {
+        *self.inner.source.write().expect("no thread panics while it holds this lock") = Some(source);
+    }
+
+    /// Asks for the data keys of a workspace where they are stored. Does nothing for a vault that nobody told where.
+    ///
+    /// # Errors
+    /// When they cannot be read, or no master key opens one.
+    pub async fn learn(&self, workspace: &WorkspaceId) -> Result<(), StoreError> {
+        let source = self.inner.source.read().expect("no thread panics while it holds this lock").clone();
+        let Some(source) = source else { return Ok(()) };
+        for key in source.data_keys(workspace).await? {
+            self.add_data_key(&key)?;
+        }
         Ok(())
     }
 
     /// Encrypts a value for one place.
     ///
     /// # Errors
-    /// When the workspace's key was never loaded.
+    /// When the workspace's keys were never loaded.
     pub fn seal(&self, place: Place<'_>, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
-        Ok(seal_with(&self.cipher(place.workspace)?, self.entropy.as_ref(), &place, plain))
+        let (version, cipher) = self.known(place.workspace, Opened::newest)?;
+        Ok(sealing::seal_versioned(version, &cipher, self.inner.entropy.as_ref(), &place, plain))
     }
 
     /// Decrypts a value that was sealed for this very place.
     ///
     /// # Errors
-    /// When it was sealed for another place or with another key, or is damaged.
+    /// When it was sealed for another place or with another key, or is damaged; and when the key it says it needs is not known
+    /// ([`VaultError::is_unknown_key`]).
     pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, VaultError> {
-        open_with(&self.cipher(place.workspace)?, &place, sealed)
+        let version = sealing::version_of(sealed)?;
+        let cipher = self.known(place.workspace, |keys| Some(keys.get(version)))?.ok_or(VaultError::UnknownKey(version))?;
+        sealing::open(&cipher, &place, sealed)
     }
 
-    fn remember(&self, workspace: &WorkspaceId, key: &[u8; KEY_BYTES]) {
-        let cipher = XChaCha20Poly1305::new(&Key::from(*key));
-        self.data_keys.write().expect("no thread panics while it holds this lock").insert(workspace.clone(), cipher);
+    fn known<T>(&self, workspace: &WorkspaceId, choose: impl FnOnce(&Opened) -> Option<T>) -> Result<T, VaultError> {
+        let known = self.inner.data_keys.read().expect("no thread panics while it holds this lock");
+        known.get(workspace).and_then(choose).ok_or(VaultError::UnknownWorkspace)
     }
 
-    fn cipher(&self, workspace: &WorkspaceId) -> Result<XChaCha20Poly1305, VaultError> {
-        let keys = self.data_keys.read().expect("no thread panics while it holds this lock");
-        keys.get(workspace).cloned().ok_or(VaultError::UnknownWorkspace)
+    fn wrap(&self, workspace: &WorkspaceId, version: KeyVersion, key: &[u8; KEY_BYTES]) -> WrappedKey {
+        let cipher = self.inner.masters.current().cipher();
+        let row = version.get().to_string();
+        let wrapped = sealing::seal_bare(&cipher, self.inner.entropy.as_ref(), &wrapped_place(workspace, &row), key);
+        WrappedKey { workspace: workspace.clone(), version, wrapped }
     }
 
-    fn master_cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(&Key::from(*self.master.0))
+    fn unwrap_with_any(&self, key: &WrappedKey) -> Result<Zeroizing<[u8; KEY_BYTES]>, VaultError> {
+        self.inner.masters.all().iter().find_map(|master| unwrap(key, master).ok()).ok_or(VaultError::DoesNotOpen)
     }
 }
 
-fn wrap_place(workspace: &WorkspaceId) -> Place<'_> {
-    Place { workspace, table: "workspaces", column: "data_key", row: "" }
-}
-
-fn seal_with(cipher: &XChaCha20Poly1305, entropy: &dyn Entropy, place: &Place<'_>, plain: &[u8]) -> Vec<u8> {
-    let nonce: [u8; NONCE_BYTES] = entropy.bytes();
-    let aad = place.associated_data();
-    let sealed = cipher
-        .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: &aad })
-        .expect("encryption in memory fails only beyond 256 GiB");
-    let mut out = Vec::with_capacity(1 + NONCE_BYTES + sealed.len());
-    out.push(VERSION);
-    out.extend_from_slice(&nonce);
-    out.extend_from_slice(&sealed);
-    out
-}
-
-fn open_with(cipher: &XChaCha20Poly1305, place: &Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, VaultError> {
-    let (&version, rest) = sealed.split_first().ok_or(VaultError::DoesNotOpen)?;
-    let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(VaultError::DoesNotOpen)?;
-    if version != VERSION {
+fn unwrap(key: &WrappedKey, master: &MasterKey) -> Result<Zeroizing<[u8; KEY_BYTES]>, VaultError> {
+    let row = key.version.get().to_string();
+    let opened = Zeroizing::new(sealing::open(&master.cipher(), &wrapped_place(&key.workspace, &row), &key.wrapped)?);
+    let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+    if opened.len() != KEY_BYTES {
         return Err(VaultError::DoesNotOpen);
     }
-    let aad = place.associated_data();
-    cipher.decrypt(&XNonce::from(*nonce), Payload { msg: ciphertext, aad: &aad }).map_err(|_| VaultError::DoesNotOpen)
+    bytes.copy_from_slice(&opened);
+    Ok(bytes)
+}
+
+fn wrapped_place<'a>(workspace: &'a WorkspaceId, version: &'a str) -> Place<'a> {
+    Place { workspace, table: "data_keys", column: "wrapped", row: version }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::SystemEntropy;
-
-    fn vault(workspace: &WorkspaceId) -> Vault {
-        let vault = Vault::new(MasterKey::from_bytes([1; 32]), Arc::new(SystemEntropy));
-        vault.create_workspace_key(workspace);
-        vault
-    }
-
-    #[test]
-    fn a_value_opens_only_in_its_own_place() {
-        let workspace = WorkspaceId::from_entropy([1; 16]);
-        let vault = vault(&workspace);
-        let place = Place { workspace: &workspace, table: "runs", column: "candidate", row: "r1" };
-        let sealed = vault.seal(place, b"cookie").unwrap();
-        assert!(!sealed.windows(6).any(|window| window == b"cookie"));
-        assert_eq!(vault.open(place, &sealed).unwrap(), b"cookie");
-        for other in [Place { row: "r2", ..place }, Place { column: "result", ..place }, Place { table: "x", ..place }] {
-            assert!(vault.open(other, &sealed).is_err());
-        }
-        let mut damaged = sealed.clone();
-        *damaged.last_mut().unwrap() ^= 1;
-        assert!(vault.open(place, &damaged).is_err());
-    }
-
-    #[test]
-    fn another_master_key_does_not_open_a_workspace() {
-        let workspace = WorkspaceId::from_entropy([1; 16]);
-        let wrapped = vault(&workspace).create_workspace_key(&workspace);
-        let other = Vault::new(MasterKey::from_bytes([2; 32]), Arc::new(SystemEntropy));
-        assert!(matches!(other.load_workspace_key(&workspace, &wrapped), Err(VaultError::DoesNotOpen)));
-    }
-
-    #[test]
-    fn the_key_file_is_private_and_never_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("master.key");
-        let first = MasterKey::load_or_create(&path, &SystemEntropy).unwrap();
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        let second = MasterKey::load_or_create(&path, &SystemEntropy).unwrap();
-        assert_eq!(first.0.as_slice(), second.0.as_slice());
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(MasterKey::load_or_create(&path, &SystemEntropy), Err(VaultError::KeyFileOpen(_))));
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::write(&path, "nonsense").unwrap();
-        assert!(matches!(MasterKey::load_or_create(&path, &SystemEntropy), Err(VaultError::NotAKey(_))));
-    }
-}
+mod tests;

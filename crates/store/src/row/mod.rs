@@ -6,6 +6,7 @@
 
 pub(crate) mod attempts;
 pub(crate) mod auth_sessions;
+pub(crate) mod data_keys;
 pub(crate) mod deployments;
 pub(crate) mod files;
 pub(crate) mod history;

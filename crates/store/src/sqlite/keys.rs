@@ -1,46 +1,53 @@
-//! Keys and workspaces as rows. A workspace's data key is stored wrapped by the master key, together with the workspace.
+//! Keys and workspaces as rows. A workspace is stored together with its first data key, and that key seals nothing before it is
+//! stored.
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use keywright_domain::{KeyId, Timestamp, WorkspaceId};
-use sqlx::sqlite::SqliteRow;
 use sqlx::{SqliteConnection, SqlitePool};
 
-use super::SqliteStore;
-use super::halt::{Halt, InMethod as _};
-use super::row::Fields;
-use crate::{ApiKey, Bootstrap, Keys, NewKey, StoreError, Vault};
+use super::{SqliteStore, data_keys};
+use crate::halt::{Halt, InMethod as _};
+use crate::row::Fields;
+use crate::row::keys::read_key;
+use crate::{ApiKey, Bootstrap, KeyVersion, Keys, NewKey, StoreError, WrappedKey};
 
 #[async_trait]
 impl Keys for SqliteStore {
-    async fn bootstrap(&self, workspace: &WorkspaceId, key: NewKey, now: Timestamp) -> Result<Bootstrap, StoreError> {
-        let (workspace, vault) = (workspace.clone(), self.vault.clone());
-        self.write("bootstrap", move |tx| bootstrap(tx, vault, workspace, key, now).boxed()).await
+    async fn bootstrap(&self, workspace: &WorkspaceId, key: NewKey) -> Result<Bootstrap, StoreError> {
+        let data_key = self.vault.new_data_key(workspace, KeyVersion::FIRST);
+        let stored = data_key.clone();
+        let outcome = self.write("bootstrap", move |tx, now| bootstrap(tx, stored, key, now).boxed()).await?;
+        match &outcome {
+            Bootstrap::Created => self.vault.add_data_key(&data_key)?,
+            // Somebody else may have made it since this store was opened, and with another master key.
+            Bootstrap::Existing(workspace) => self.vault.learn(workspace).await?,
+        }
+        Ok(outcome)
     }
 
     async fn find_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
         find_key(&self.readers, hash).await.in_method("find_key")
     }
 
-    async fn create_key(&self, workspace: &WorkspaceId, key: NewKey, now: Timestamp) -> Result<ApiKey, StoreError> {
+    async fn create_key(&self, workspace: &WorkspaceId, key: NewKey) -> Result<ApiKey, StoreError> {
         let workspace = workspace.clone();
-        self.write("create_key", move |tx| insert_key(tx, workspace, key, now).boxed()).await
+        self.write("create_key", move |tx, now| insert_key(tx, workspace, key, now).boxed()).await
     }
 
     async fn list_keys(&self, workspace: &WorkspaceId) -> Result<Vec<ApiKey>, StoreError> {
         list_keys(&self.readers, workspace).await.in_method("list_keys")
     }
 
-    async fn revoke_key(&self, workspace: &WorkspaceId, id: &KeyId, now: Timestamp) -> Result<Option<ApiKey>, StoreError> {
+    async fn revoke_key(&self, workspace: &WorkspaceId, id: &KeyId) -> Result<Option<ApiKey>, StoreError> {
         let (workspace, id) = (workspace.clone(), id.clone());
-        self.write("revoke_key", move |tx| revoke_key(tx, workspace, id, now).boxed()).await
+        self.write("revoke_key", move |tx, now| revoke_key(tx, workspace, id, now).boxed()).await
     }
 }
 
 async fn bootstrap(
     tx: &mut SqliteConnection,
-    vault: Vault,
-    workspace: WorkspaceId,
+    data_key: WrappedKey,
     key: NewKey,
     now: Timestamp,
 ) -> Result<Bootstrap, Halt> {
@@ -49,13 +56,13 @@ async fn bootstrap(
         let fields = Fields::new(&row, "workspaces", "id")?;
         return Ok(Bootstrap::Existing(fields.parse("id", WorkspaceId::parse)?));
     }
-    sqlx::query("INSERT INTO workspaces (id, data_key, created_at) VALUES ($1, $2, $3)")
-        .bind(workspace.as_str())
-        .bind(vault.create_workspace_key(&workspace))
+    sqlx::query("INSERT INTO workspaces (id, created_at) VALUES ($1, $2)")
+        .bind(data_key.workspace.as_str())
         .bind(now.as_micros())
         .execute(&mut *tx)
         .await?;
-    insert_key(tx, workspace, key, now).await?;
+    data_keys::insert(tx, &data_key, true, now).await?;
+    insert_key(tx, data_key.workspace, key, now).await?;
     Ok(Bootstrap::Created)
 }
 
@@ -76,7 +83,7 @@ async fn find_key(readers: &SqlitePool, hash: &[u8; 32]) -> Result<Option<ApiKey
         .bind(hash.as_slice())
         .fetch_optional(readers)
         .await?;
-    row.as_ref().map(read_key).transpose()
+    row.as_ref().map(|row| read_key(row)).transpose()
 }
 
 async fn list_keys(readers: &SqlitePool, workspace: &WorkspaceId) -> Result<Vec<ApiKey>, Halt> {
@@ -84,7 +91,7 @@ async fn list_keys(readers: &SqlitePool, workspace: &WorkspaceId) -> Result<Vec<
         .bind(workspace.as_str())
         .fetch_all(readers)
         .await?;
-    rows.iter().map(read_key).collect()
+    rows.iter().map(|row| read_key(row)).collect()
 }
 
 async fn revoke_key(
@@ -100,16 +107,5 @@ async fn revoke_key(
             .bind(now.as_micros())
             .fetch_optional(tx)
             .await?;
-    row.as_ref().map(read_key).transpose()
-}
-
-fn read_key(row: &SqliteRow) -> Result<ApiKey, Halt> {
-    let fields = Fields::new(row, "api_keys", "id")?;
-    Ok(ApiKey {
-        id: fields.parse("id", KeyId::parse)?,
-        workspace: fields.parse("workspace_id", WorkspaceId::parse)?,
-        name: fields.get("name")?,
-        created_at: fields.timestamp("created_at")?,
-        revoked_at: fields.timestamp_optional("revoked_at")?,
-    })
+    row.as_ref().map(|row| read_key(row)).transpose()
 }

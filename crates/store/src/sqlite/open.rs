@@ -7,18 +7,20 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use keywright_domain::WorkspaceId;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use thiserror::Error;
 
+use super::data_keys::{self, DataKeyTable};
 use super::SqliteStore;
 use super::runs::SetAside;
 use super::writer::Writer;
-use crate::{Signals, Vault, VaultError};
+use crate::halt::InMethod as _;
+use crate::{Signals, StoreError, Vault, VaultError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/sqlite/migrations");
 
@@ -70,6 +72,9 @@ pub enum OpenError {
     /// SQLite did not take a setting that durability rests on.
     #[error(transparent)]
     NotDurable(#[from] NotDurable),
+    /// The data keys cannot be read.
+    #[error("the data keys cannot be read")]
+    DataKeys(#[source] StoreError),
     /// The master key is another one, or a stored key is damaged.
     #[error("the data key of workspace {workspace} cannot be opened")]
     WrongKey {
@@ -103,7 +108,7 @@ pub(super) async fn open(path: &Path, vault: Vault) -> Result<SqliteStore, OpenE
     let mut connection = options.connect().await.map_err(failed)?;
     check_durability(&mut connection).await?;
     MIGRATIONS.run(&mut connection).await.map_err(|source| OpenError::Schema { path: path.to_owned(), source })?;
-    load_data_keys(&mut connection, &vault, path).await?;
+    load_data_keys(&mut connection, &vault).await?;
 
     let readers = SqlitePoolOptions::new()
         .max_connections(MAX_READERS)
@@ -111,6 +116,7 @@ pub(super) async fn open(path: &Path, vault: Vault) -> Result<SqliteStore, OpenE
         .connect_with(options.clone().create_if_missing(false).pragma("query_only", "ON"))
         .await
         .map_err(failed)?;
+    vault.set_source(Arc::new(DataKeyTable(readers.clone())));
     let signals = Signals::default();
     let writer = Writer::start(connection, options, signals.clone(), lock);
     Ok(SqliteStore { writer, readers, vault, signals, set_aside: SetAside::default() })
@@ -168,17 +174,12 @@ fn make_private(path: &Path) -> Result<(), OpenError> {
     opened.map(drop).map_err(|source| OpenError::File { path: path.to_owned(), source })
 }
 
-async fn load_data_keys(connection: &mut SqliteConnection, vault: &Vault, path: &Path) -> Result<(), OpenError> {
-    let failed = |source| OpenError::Database { path: path.to_owned(), source };
-    let mut reading = connection.begin().await.map_err(failed)?;
-    let rows = sqlx::query("SELECT id, data_key FROM workspaces").fetch_all(&mut *reading).await.map_err(failed)?;
-    for row in rows {
-        let (id, wrapped): (String, Vec<u8>) = (row.try_get("id").map_err(failed)?, row.try_get("data_key").map_err(failed)?);
-        let wrong = |source| OpenError::WrongKey { workspace: id.clone(), source };
-        let workspace = WorkspaceId::parse(&id).map_err(|_| wrong(VaultError::UnknownWorkspace))?;
-        vault.load_workspace_key(&workspace, &wrapped).map_err(wrong)?;
+async fn load_data_keys(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), OpenError> {
+    for key in data_keys::list(connection).await.in_method("list_data_keys").map_err(OpenError::DataKeys)? {
+        let wrong = |source| OpenError::WrongKey { workspace: key.workspace.to_string(), source };
+        vault.add_data_key(&key).map_err(wrong)?;
     }
-    reading.commit().await.map_err(failed)
+    Ok(())
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {

@@ -4,9 +4,19 @@
 
 CREATE TABLE workspaces (
     id            TEXT PRIMARY KEY,
-    data_key      BLOB NOT NULL,          -- the workspace's data key, wrapped by the master key
     created_at    INTEGER NOT NULL
 ) STRICT;
+
+-- What seals a workspace's values. The key of the highest version seals, all of them open; none is ever removed, because blobs
+-- keep the key that they were written with.
+CREATE TABLE data_keys (
+    workspace_id  TEXT NOT NULL REFERENCES workspaces (id),
+    version       INTEGER NOT NULL CHECK (version >= 1),
+    wrapped       BLOB NOT NULL,          -- the key, sealed with a master key
+    created_at    INTEGER NOT NULL,
+    settled_at    INTEGER,                -- when every value in a row that an older key had sealed was sealed anew
+    PRIMARY KEY (workspace_id, version)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE api_keys (
     id            TEXT PRIMARY KEY,
