@@ -57,7 +57,7 @@ impl FileLinks {
     }
 
     fn is_ours(&self, file: &FileId, expires_s: i64, signature: &[u8]) -> bool {
-        self.masters.derive_all(LABEL).iter().any(|key| mac(key, file, expires_s).verify_slice(signature).is_ok())
+        self.masters.derive_all(LABEL).iter().any(|key| mac(key.as_slice(), file, expires_s).verify_slice(signature).is_ok())
     }
 }
 
