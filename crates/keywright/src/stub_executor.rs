@@ -16,12 +16,12 @@ use bytes::Bytes;
 use flate2::read::GzDecoder;
 use keywright_domain::{
     ApiName, AttemptCode, AttemptEnd, AttemptFailure, AttemptOrder, BrowserChoice, DeploymentId, Language, Problem,
-    SETTINGS_FILES, Secret, Settings, Stage,
+    SETTINGS_FILES, Secret, Stage,
 };
 use keywright_engine::{AttemptReport, BuildOutcome, Builder, Executor, UserCalls};
 use keywright_store::{BuiltDeployment, Clock, Deployment};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 /// The member of an attempt's parameters, or of a captured state, that holds its [`Script`].

@@ -48,7 +48,7 @@ class Load:
         self._number = 0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._work, name=f"crowd {n}") for n in range(THREADS)]
+        self._threads = [threading.Thread(target=self._work, name=f"crowd {n}", daemon=True) for n in range(THREADS)]
         for thread in self._threads:
             thread.start()
 

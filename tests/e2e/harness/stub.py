@@ -19,6 +19,7 @@ from .server import Server
 PLAIN, LOGINS = "plain", "logins"
 CONCURRENCY = 16
 LATELY_US = 30_000_000
+MAX_DEATH_SECONDS = 10
 
 
 def script(*, sleep_ms: int = 20, failures: int = 0, hangs: bool = False) -> dict[str, Any]:
@@ -51,6 +52,14 @@ class StubServer(Server):
         if self._like is not None and not self.api_key:
             self.api_key = self._like.api_key
             self.http = self.client(self.api_key)
+
+    def start_doomed(self, env: dict[str, str]) -> None:
+        """Starts a process that is armed to die; it may do so before it is ready."""
+        try:
+            self.start(env=env)
+        except AssertionError:
+            if self.process.wait(MAX_DEATH_SECONDS) != -signal.SIGKILL:
+                raise
 
     def kill(self) -> None:
         super().kill()
