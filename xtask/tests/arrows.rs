@@ -130,12 +130,16 @@ fn quoted_after(file: &Path, before: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_listed_failpoints_are_those_in_the_code() {
-    let list = std::fs::read_to_string(root().join("crates/engine/failpoints.txt")).unwrap();
-    let listed = list.lines().filter_map(|line| line.split('#').next()).map(str::trim).filter(|name| !name.is_empty());
+    let lists = ["crates/engine/failpoints.txt", "crates/engine/failpoints-off-path.txt"]
+        .map(|list| std::fs::read_to_string(root().join(list)).unwrap());
+    let lines = lists.iter().flat_map(|list| list.lines());
+    let listed: Vec<&str> =
+        lines.filter_map(|line| line.split('#').next()).map(str::trim).filter(|name| !name.is_empty()).collect();
+    assert_eq!(listed.iter().collect::<BTreeSet<_>>().len(), listed.len(), "a point is listed once");
     let mut files = Vec::new();
     collect(&root().join("crates"), &mut files);
     let found: BTreeSet<String> = files.iter().flat_map(|file| quoted_after(file, "fail_point!(\"")).collect();
-    assert_eq!(listed.map(str::to_owned).collect::<BTreeSet<_>>(), found);
+    assert_eq!(listed.into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), found);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Patience with a store that is not available: pauses that grow to a bound, one line in the log when it begins and one
 //! when it is over.
 //!
-//! Nothing is given up for being slow; only a stop of the engine ends the patience. What was to be written is then lost with
-//! the process, which the store already knows as an open attempt.
+//! Nothing is given up for being slow; only a stop of the engine, or the end of the worker's life, ends the patience. What
+//! was to be written is then lost with the process, which the store already knows as an open attempt.
 
 use std::future::Future;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A database that comes back is noticed within this time.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Why work on a run or a deployment cannot go on.
 #[derive(Debug, Error)]
@@ -23,6 +23,12 @@ pub(crate) enum Halt {
     /// The engine was stopped while the store was not available.
     #[error("the engine was stopped while it waited for the store")]
     Stopped,
+    /// The worker's life is over: what it held is others', and nothing more is done under it.
+    #[error("the life of the worker is over")]
+    Over,
+    /// The store cannot say whether it committed, and the call must not be made twice.
+    #[error("what became of a commit is not known")]
+    Unknown(#[source] StoreError),
     /// The store refused for good.
     #[error("the store refused")]
     Store(#[source] StoreError),
@@ -66,29 +72,47 @@ impl Backoff {
     }
 }
 
-/// Calls the store until it answers something other than "not available".
-pub(crate) async fn patiently<T, F, Fut>(what: &'static str, stop: &CancellationToken, mut call: F) -> Result<T, Halt>
+/// Whether a call may be carried out twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// The second time changes nothing: it reads, or it names what it expects to find.
+    Harmless,
+    /// It would do more than once what is to be done once.
+    Never,
+}
+
+/// Calls the store until it answers something other than "not available". An answer that nobody knows is asked for again
+/// only where that is harmless.
+pub(crate) async fn patiently<T, F, Fut>(
+    what: &'static str,
+    repeat: Repeat,
+    stop: &CancellationToken,
+    mut call: F,
+) -> Result<T, Halt>
 where
     F: FnMut() -> Fut + Send,
     Fut: Future<Output = Result<T, StoreError>> + Send,
 {
     let mut backoff = Backoff::new(what);
     loop {
-        match call().await {
+        let error = match call().await {
             Ok(value) => {
                 backoff.reset();
                 return Ok(value);
             }
-            Err(error @ StoreError::Unavailable(_)) => {
-                let pause = backoff.after(&error);
-                tokio::select! {
-                    () = stop.cancelled() => return Err(Halt::Stopped),
-                    () = tokio::time::sleep(pause) => {}
-                }
-            }
+            Err(error @ StoreError::Unavailable(_)) => error,
+            Err(error @ StoreError::Unknown(_)) => match repeat {
+                Repeat::Harmless => error,
+                Repeat::Never => return Err(Halt::Unknown(error)),
+            },
             Err(error @ (StoreError::Driver { .. } | StoreError::Corrupt { .. } | StoreError::Vault(_))) => {
                 return Err(Halt::Store(error));
             }
+        };
+        let pause = backoff.after(&error);
+        tokio::select! {
+            () = stop.cancelled() => return Err(Halt::Stopped),
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }
@@ -112,7 +136,8 @@ mod tests {
     async fn a_stop_ends_the_patience() {
         let stop = CancellationToken::new();
         stop.cancel();
-        let outcome: Result<(), Halt> = patiently("write", &stop, || async { Err(StoreError::Unavailable("full".into())) }).await;
+        let outcome: Result<(), Halt> =
+            patiently("write", Repeat::Never, &stop, || async { Err(StoreError::Unavailable("full".into())) }).await;
         assert!(matches!(outcome, Err(Halt::Stopped)));
     }
 
@@ -120,12 +145,26 @@ mod tests {
     async fn what_trying_later_cannot_help_is_not_tried_again() {
         let mut calls = 0;
         let stop = CancellationToken::new();
-        let outcome: Result<(), Halt> = patiently("write", &stop, || {
+        let outcome: Result<(), Halt> = patiently("write", Repeat::Never, &stop, || {
             calls += 1;
             async { Err(StoreError::Corrupt { table: "runs", what: "state".to_owned() }) }
         })
         .await;
         assert!(matches!(outcome, Err(Halt::Store(_))));
         assert_eq!(calls, 1);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_commit_is_repeated_only_where_that_is_harmless() {
+        for (repeat, is_done) in [(Repeat::Harmless, true), (Repeat::Never, false)] {
+            let mut calls = 0;
+            let outcome = patiently("write", repeat, &CancellationToken::new(), || {
+                calls += 1;
+                let is_first = calls == 1;
+                async move { if is_first { Err(StoreError::Unknown("cut".into())) } else { Ok(()) } }
+            })
+            .await;
+            assert!(if is_done { outcome.is_ok() } else { matches!(outcome, Err(Halt::Unknown(_))) });
+        }
     }
 }

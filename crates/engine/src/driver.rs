@@ -12,14 +12,18 @@ use keywright_domain::{
     AttemptEnd, AttemptFailure, AttemptId, AttemptNumber, Effect, ExtendedPayload, RunEvent, RunPlan, RunState, Secret,
     SessionStanding, Stage,
 };
-use keywright_store::{AttemptClose, AttemptOutcome, BlobKey, CommitOutcome, Deployment, RunCommit, RunRecord, SessionSecrets};
+use keywright_store::{
+    AttemptClose, AttemptOutcome, BlobKey, CommitOutcome, Deployment, RunCommit, RunRecord, SessionSecrets, StoredBlob,
+};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
-use crate::backoff::{Halt, patiently};
+use crate::backoff::{Halt, Repeat};
 use crate::ends::{Told, not_started, settle};
+use crate::life::Life;
+use crate::local_builds::{Preparation, prepare};
 use crate::login::{feasible_plan, standing};
 use crate::order::{Material, deployment_of};
-use crate::shared::Shared;
 use crate::{AttemptReport, PendingTrace, attempt, traces};
 
 /// Before a run that the store refused for good is handed back, to be tried from its last commit. Keeps a bug from becoming
@@ -29,8 +33,9 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 /// Leads one claimed run.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    shared: Arc<Shared>,
+    life: Arc<Life>,
     run: RunRecord,
+    claim_lost: CancellationToken,
 }
 
 /// Whether there is more to do.
@@ -40,6 +45,8 @@ enum Step {
     GoOn,
     /// The claim does not hold any more.
     Lost,
+    /// It is to be handed back, without an attempt.
+    HandBack,
 }
 
 /// What an attempt needs to know beyond its run, or why it cannot be known.
@@ -54,29 +61,43 @@ struct Kept {
 }
 
 impl Driver {
-    pub(crate) const fn new(shared: Arc<Shared>, run: RunRecord) -> Self {
-        Self { shared, run }
+    pub(crate) const fn new(life: Arc<Life>, run: RunRecord, claim_lost: CancellationToken) -> Self {
+        Self { life, run, claim_lost }
     }
 
-    /// Leads the run until it has ended, its claim is lost, or the engine drains.
+    /// Leads the run until it has ended, its claim is lost, the worker's life is over, or the engine drains.
     pub(crate) async fn drive(mut self) {
         match self.lead().await {
             Ok(()) => {}
-            // The next life frees the claim and finds the run as its last commit left it.
+            // Whoever frees what this life held finds the run as its last commit left it.
             Err(Halt::Stopped) => tracing::warn!(run = %self.run.id, "the store was not available until the end"),
+            Err(Halt::Over) => tracing::warn!(run = %self.run.id, "a run is left to others, because this worker's life is over"),
+            Err(error @ Halt::Unknown(_)) => {
+                // It may have happened or not. What the store has is true either way: an attempt that is open there counts
+                // as lost, and a run that has ended there is not handed out again.
+                tracing::warn!(error = &error as &dyn std::error::Error, run = %self.run.id, "a run is let go of");
+                if let Err(error) = hand_back(&self.life, &self.run).await {
+                    tracing::warn!(error = &error as &dyn std::error::Error, run = %self.run.id, "a run was not handed back yet");
+                }
+            }
             Err(error @ (Halt::Store(_) | Halt::Machine(_))) => {
                 tracing::error!(error = &error as &dyn std::error::Error, run = %self.run.id, "a run cannot go on from here");
-                hand_back_later(&self.shared, &self.run).await;
+                hand_back_later(&self.life, &self.run).await;
             }
         }
     }
 
     async fn lead(&mut self) -> Result<(), Halt> {
-        if self.shared.draining.is_cancelled() {
-            return hand_back(&self.shared, &self.run).await;
+        if !self.may_begin() {
+            return hand_back(&self.life, &self.run).await;
         }
         let mut step = self.enter().await?;
-        while step == Step::GoOn {
+        loop {
+            match step {
+                Step::GoOn => {}
+                Step::Lost => return Ok(()),
+                Step::HandBack => return hand_back(&self.life, &self.run).await,
+            }
             let stage = match &self.run.state {
                 RunState::Started(progress) => progress.stage,
                 state @ (RunState::Pending | RunState::Completed | RunState::Failed(_) | RunState::Canceled(_)) => {
@@ -85,12 +106,14 @@ impl Driver {
                     return Ok(());
                 }
             };
-            if self.shared.draining.is_cancelled() {
-                return hand_back(&self.shared, &self.run).await;
-            }
-            step = self.attempt(stage).await?;
+            step = if self.may_begin() { self.attempt(stage).await? } else { Step::HandBack };
         }
-        Ok(())
+    }
+
+    /// Whether another attempt may begin here: not while the engine drains, and not while this machine cannot start any.
+    fn may_begin(&self) -> bool {
+        let shared = &self.life.shared;
+        !shared.draining.is_cancelled() && shared.fitness.pause(shared.clock.uptime()).is_none()
     }
 
     /// Puts the run into the machine: freshly, again, or with an attempt that an earlier life left open.
@@ -105,18 +128,36 @@ impl Driver {
         let is_gone = self.run.plan.needs_session && standing == SessionStanding::Missing;
         let event = if is_gone { RunEvent::SessionDeleted } else { RunEvent::WorkerLost };
         let outcome = AttemptOutcome::Failed(AttemptFailure::worker_lost());
-        let close = AttemptClose { number, outcome, log_blob: None, is_trace_pending: false };
+        let close = AttemptClose { number, outcome, log: None, is_trace_pending: false };
         self.commit(&plan, event, Some(close), Kept::default()).await
     }
 
     /// Makes one attempt of the stage.
     async fn attempt(&mut self, stage: Stage) -> Result<Step, Halt> {
-        let shared = Arc::clone(&self.shared);
+        let shared = Arc::clone(&self.life.shared);
+        let deployment = self.deployment().await?;
+        let prepared = match &deployment {
+            Ok(Some(ready)) if ready.built.is_some() => self.prepare(ready).await,
+            // Whatever is wrong with it, the order that cannot be made will say.
+            Ok(_) | Err(_) => Ok(Preparation::Here),
+        };
+        let preparation = match prepared {
+            Ok(preparation) => preparation,
+            Err(step) => return Ok(step),
+        };
+        let deployment = match preparation {
+            Preparation::Here => deployment,
+            Preparation::HandBack => return Ok(Step::HandBack),
+            Preparation::Failed(why) => Err(not_started(format!("this machine could not build the deployment: {why}"))),
+        };
         let _gate = match &self.run.session {
-            Some(session) if stage.holds_session() => tokio::select! {
-                gate = shared.gates.enter(&session.key) => Some(gate),
-                () = shared.draining.cancelled() => return Ok(Step::GoOn),
-            },
+            Some(session) if stage.holds_session() => {
+                let entered = self.unless_ended(shared.sessions.enter(&session.key)).await;
+                match entered {
+                    Ok(gate) => Some(gate),
+                    Err(step) => return Ok(step),
+                }
+            }
             Some(_) | None => None,
         };
         let session = self.session().await?;
@@ -124,12 +165,13 @@ impl Driver {
         if plan.needs_session && matches!(session, Ok(None)) {
             return self.commit(&plan, RunEvent::SessionDeleted, None, Kept::default()).await;
         }
-        let deployment = self.deployment().await?;
-
-        let commits = shared.store.signals().subscribe();
-        let begun = patiently("begin an attempt", &shared.stopping, || {
-            shared.store.begin_attempt(&self.run.id, self.run.epoch, stage, shared.clock.now())
-        });
+        // The last moment before which nothing of this attempt exists.
+        if shared.draining.is_cancelled() {
+            return Ok(Step::HandBack);
+        }
+        let begun = self
+            .life
+            .patiently("begin an attempt", Repeat::Never, || shared.store.begin_attempt(&self.run.id, self.run.epoch, stage));
         let Some(number) = begun.await? else { return Ok(Step::Lost) };
         fail::fail_point!("engine::attempt-begun");
 
@@ -147,7 +189,7 @@ impl Driver {
                     Err(error) => (fault(not_started(error.to_string())), None),
                     Ok(order) => {
                         fail::fail_point!("engine::before-execute");
-                        attempt::execute(&shared, order, self.run.epoch, commits).await
+                        attempt::execute(&self.life, order, &self.claim_lost).await
                     }
                 }
             }
@@ -165,10 +207,15 @@ impl Driver {
         told: Option<Told>,
     ) -> Result<Step, Halt> {
         let AttemptReport { end, log, trace } = report;
+        if told == Some(Told::LifeOver) {
+            // Nothing may be written under this life any more: the attempt stays open, and counts as lost.
+            discard(trace).await;
+            return Err(Halt::Over);
+        }
         let id = AttemptId { run: self.run.id.clone(), number };
-        let log_blob = self.store_log(&id, log).await;
+        let log = self.store_log(&id, log).await?;
         if told == Some(Told::ClaimLost) {
-            self.leave_behind(number, log_blob, trace).await?;
+            self.leave_behind(number, log, trace).await?;
             return Ok(Step::Lost);
         }
         let end = settle(stage, end, told);
@@ -177,12 +224,20 @@ impl Driver {
             AttemptEnd::Aborted => AttemptOutcome::Aborted,
             AttemptEnd::Returned { .. } | AttemptEnd::Captured { .. } | AttemptEnd::CheckPassed => AttemptOutcome::Succeeded,
         };
-        let close = AttemptClose { number, outcome, log_blob: log_blob.clone(), is_trace_pending: trace.is_some() };
-        let step = self.commit(plan, RunEvent::AttemptEnded(&end), Some(close), kept(&end)).await?;
+        let close = AttemptClose { number, outcome, log: log.clone(), is_trace_pending: trace.is_some() };
+        let step = match self.commit(plan, RunEvent::AttemptEnded(&end), Some(close), kept(&end)).await {
+            Ok(step) => step,
+            Err(halt) => {
+                discard(trace).await;
+                return Err(halt);
+            }
+        };
         match (step, trace) {
-            (Step::Lost, trace) => self.leave_behind(number, log_blob, trace).await?,
-            (Step::GoOn, Some(trace)) => traces::file(&self.shared, self.run.workspace.clone(), id, trace),
-            (Step::GoOn, None) => {}
+            (Step::Lost, trace) => self.leave_behind(number, log, trace).await?,
+            (Step::GoOn | Step::HandBack, Some(trace)) => {
+                traces::file(&self.life.shared, self.run.workspace.clone(), id, trace);
+            }
+            (Step::GoOn | Step::HandBack, None) => {}
         }
         Ok(step)
     }
@@ -191,15 +246,13 @@ impl Driver {
     async fn leave_behind(
         &self,
         number: AttemptNumber,
-        log_blob: Option<BlobKey>,
+        log: Option<StoredBlob>,
         trace: Option<Box<dyn PendingTrace>>,
     ) -> Result<(), Halt> {
-        if let Some(trace) = trace {
-            trace.discard().await;
-        }
-        let Some(blob) = log_blob else { return Ok(()) };
-        let store = &self.shared.store;
-        patiently("file a log", &self.shared.stopping, || store.file_log(&self.run.id, number, blob.clone())).await
+        discard(trace).await;
+        let Some(log) = log else { return Ok(()) };
+        let store = &self.life.shared.store;
+        self.life.patiently("file a log", Repeat::Harmless, || store.file_log(&self.run.id, number, log.clone())).await
     }
 
     /// Asks the machine what follows and commits it. A session that was deleted under a commit is told to the machine, whose
@@ -225,7 +278,6 @@ impl Driver {
             candidate: kept.candidate,
             result: kept.result,
             payloads: kept.payloads,
-            now: self.shared.clock.now(),
         };
         match self.write(&commit).await? {
             CommitOutcome::Committed => {
@@ -253,8 +305,8 @@ impl Driver {
 
     async fn write(&self, commit: &RunCommit) -> Result<CommitOutcome, Halt> {
         fail::fail_point!("engine::before-commit");
-        let store = &self.shared.store;
-        let outcome = patiently("commit a run", &self.shared.stopping, || store.commit_run(commit.clone())).await?;
+        let store = &self.life.shared.store;
+        let outcome = self.life.patiently("commit a run", Repeat::Never, || store.commit_run(commit.clone())).await?;
         fail::fail_point!("engine::after-commit");
         Ok(outcome)
     }
@@ -263,8 +315,8 @@ impl Driver {
     /// for: secrets that do not open are a failure of the attempt.
     async fn session(&self) -> Result<Known<Option<SessionSecrets>>, Halt> {
         let Some(session) = &self.run.session else { return Ok(Ok(None)) };
-        let store = &self.shared.store;
-        known(patiently("read an AuthSession", &self.shared.stopping, || store.session_secrets(&session.key)).await)
+        let store = &self.life.shared.store;
+        known(self.life.patiently("read an AuthSession", Repeat::Harmless, || store.session_secrets(&session.key)).await)
     }
 
     /// The plan as it can be carried out with what is known of the session.
@@ -280,40 +332,68 @@ impl Driver {
             Ok(id) => id,
             Err(error) => return Ok(Err(not_started(error.to_string()))),
         };
-        let store = &self.shared.store;
-        known(patiently("read a deployment", &self.shared.stopping, || store.get_deployment(id)).await)
+        let store = &self.life.shared.store;
+        known(self.life.patiently("read a deployment", Repeat::Harmless, || store.get_deployment(id)).await)
+    }
+
+    /// Makes sure that the deployment is on this machine.
+    async fn prepare(&self, deployment: &Deployment) -> Result<Preparation, Step> {
+        self.unless_ended(prepare(&self.life.shared, deployment)).await
+    }
+
+    /// What has to be waited for before an attempt can begin, or what is to be done instead.
+    async fn unless_ended<T>(&self, work: impl Future<Output = T>) -> Result<T, Step> {
+        tokio::select! {
+            biased;
+            () = self.life.over.cancelled() => Err(Step::Lost),
+            () = self.claim_lost.cancelled() => Err(Step::Lost),
+            () = self.life.shared.draining.cancelled() => Err(Step::HandBack),
+            done = work => Ok(done),
+        }
     }
 
     /// Stores an attempt's log. Without it the attempt still counts; its end is worth more.
-    async fn store_log(&self, attempt: &AttemptId, log: Bytes) -> Option<BlobKey> {
+    async fn store_log(&self, attempt: &AttemptId, log: Bytes) -> Result<Option<StoredBlob>, Halt> {
         if log.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let key = BlobKey::log(attempt);
-        match self.shared.blobs.put(&self.run.workspace, &key, log).await {
-            Ok(()) => Some(key),
+        let blob = StoredBlob { key: BlobKey::log(attempt), size_bytes: log.len() as u64 };
+        let put = tokio::select! {
+            biased;
+            () = self.life.over.cancelled() => return Err(Halt::Over),
+            put = self.life.shared.blobs.put(&self.run.workspace, &blob.key, log) => put,
+        };
+        match put {
+            Ok(()) => Ok(Some(blob)),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, attempt = %attempt, "the log of an attempt is lost");
-                None
+                Ok(None)
             }
         }
     }
 }
 
+async fn discard(trace: Option<Box<dyn PendingTrace>>) {
+    if let Some(trace) = trace {
+        trace.discard().await;
+    }
+}
+
 /// Hands a run back as its last commit left it, without an attempt.
-pub(crate) async fn hand_back(shared: &Shared, run: &RunRecord) -> Result<(), Halt> {
-    patiently("hand a run back", &shared.stopping, || shared.store.release_run(&run.id, run.epoch)).await
+pub(crate) async fn hand_back(life: &Life, run: &RunRecord) -> Result<(), Halt> {
+    let store = &life.shared.store;
+    life.patiently("hand a run back", Repeat::Harmless, || store.release_run(&run.id, run.epoch)).await
 }
 
 /// Hands a run back after a pause; an attempt that is still open counts as lost when the run is taken again.
-pub(crate) async fn hand_back_later(shared: &Shared, run: &RunRecord) {
+pub(crate) async fn hand_back_later(life: &Life, run: &RunRecord) {
     tokio::select! {
-        () = shared.draining.cancelled() => {}
+        () = life.shared.draining.cancelled() => {}
+        () = life.over.cancelled() => {}
         () = tokio::time::sleep(REFUSED_PAUSE) => {}
     }
-    if let Err(error) = hand_back(shared, run).await {
-        let error = &error as &dyn std::error::Error;
-        tracing::error!(error, run = %run.id, "a run could not be handed back; the next start takes it up");
+    if let Err(error) = hand_back(life, run).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, run = %run.id, "a run was not handed back yet");
     }
 }
 
@@ -324,7 +404,7 @@ fn known<T>(read: Result<T, Halt>) -> Result<Known<T>, Halt> {
             tracing::error!(error = &error as &dyn std::error::Error, "what an attempt needs cannot be read");
             Ok(Err(not_started(error.to_string())))
         }
-        Err(error @ (Halt::Stopped | Halt::Machine(_))) => Err(error),
+        Err(error @ (Halt::Stopped | Halt::Over | Halt::Unknown(_) | Halt::Machine(_))) => Err(error),
     }
 }
 

@@ -9,6 +9,8 @@ use keywright_domain::{AttemptCode, AttemptEnd, AttemptFailure, Stage};
 pub(crate) enum Told {
     /// Its run was canceled, or taken by somebody else.
     ClaimLost,
+    /// The worker's life is over: nothing can be said of it any more.
+    LifeOver,
     /// The server stops.
     Stopping,
 }
@@ -27,7 +29,7 @@ pub(crate) fn settle(stage: Stage, end: AttemptEnd, told: Option<Told>) -> Attem
         | (Stage::Api, end @ AttemptEnd::Returned { .. }) => end,
         (_, AttemptEnd::Aborted) => AttemptEnd::Failed(AttemptFailure::may_have_started(match told {
             Some(Told::Stopping) => "the server was stopped during the attempt",
-            Some(Told::ClaimLost) | None => "the attempt was aborted although nobody had asked for it",
+            Some(Told::ClaimLost | Told::LifeOver) | None => "the attempt was aborted although nobody had asked for it",
         })),
         (_, AttemptEnd::CheckPassed | AttemptEnd::Captured { .. } | AttemptEnd::Returned { .. }) => {
             let message = "the worker reported an end that this kind of attempt cannot have";

@@ -1,8 +1,8 @@
 //! Tables: what each stage is called with, and whose proxy it uses.
 
 use keywright_domain::{
-    ApiName, Attempts, AuthSessionId, Budgets, DeploymentStatus, Language, ProjectId, ProjectName, RunId, RunPlan, RunState,
-    SessionBinding, SessionKey, TimeoutSeconds, Timestamp, WorkspaceId,
+    ApiName, Attempts, AuthSessionId, Budgets, DeploymentStatus, Epoch, Language, ProjectId, ProjectName, RunId, RunPlan,
+    RunState, SessionBinding, SessionKey, TimeoutSeconds, Timestamp, WorkspaceId,
 };
 use keywright_store::BuiltDeployment;
 use serde_json::json;
@@ -33,7 +33,7 @@ fn run(kind: RunKind) -> RunRecord {
         is_trace_wanted: true,
         is_session_trace_wanted: false,
         state: RunState::Pending,
-        epoch: 1,
+        epoch: Epoch::new(1),
         candidate: Some(Secret::new(json!({"cookies": [{"value": "candidate-cookie"}]}))),
         open_attempt: None,
         created_at: Timestamp::from_micros(0),

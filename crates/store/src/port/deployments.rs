@@ -108,7 +108,8 @@ pub trait Deployments {
         new: NewDeployment,
     ) -> Result<Deployment, StoreError>;
 
-    /// Gives the worker the oldest deployment that waits for a build and that nobody builds, and whose labels it carries.
+    /// Gives the worker the oldest deployment that waits for a build, that nobody else builds, and whose labels it carries.
+    /// One that is this worker's already is given again: an earlier claim whose commit was unknown may have succeeded.
     async fn claim_build(&self, worker: &WorkerId) -> Result<Option<Deployment>, StoreError>;
 
     /// Hands a build back undone. Nothing happens unless it is this worker's.
