@@ -7,12 +7,17 @@ use anyhow::{Context as _, bail};
 use crate::command::{cache, has, output, program, root, run};
 
 /// Executables that the product or its tests start, and the Debian package that brings each.
-const EXECUTABLES: [(&str, &str); 4] = [
+const EXECUTABLES: [(&str, &str); 6] = [
     ("/usr/bin/chromium-headless-shell", "chromium-headless-shell"),
     ("/usr/bin/chromium", "chromium"),
     ("/usr/bin/bwrap", "bubblewrap"),
     ("/usr/bin/python3", "python3"),
+    ("/usr/bin/strace", "strace"),
+    ("/usr/sbin/pgbouncer", "pgbouncer"),
 ];
+
+/// Where Debian keeps its PostgreSQL servers, by major version; the tests start one of their own.
+const POSTGRESQL: &str = "/usr/lib/postgresql";
 
 /// The version of nextest that the tests are run with where none is installed.
 const NEXTEST: &str = "0.9.143";
@@ -26,6 +31,9 @@ pub(crate) fn install_packages() -> anyhow::Result<()> {
         EXECUTABLES.iter().filter(|(path, _)| !Path::new(path).exists()).map(|(_, package)| *package).collect();
     if !program("/usr/bin/python3").args(["-c", "import ensurepip"]).status().is_ok_and(|status| status.success()) {
         missing.push("python3-venv");
+    }
+    if !Path::new(POSTGRESQL).exists() {
+        missing.push("postgresql");
     }
     if !has("node") {
         missing.push("nodejs");

@@ -1,8 +1,9 @@
-//! The chores of this repository: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`.
+//! The chores of this repository: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask accept`.
 //!
 //! Each installs what the machine lacks, starts what it needs and stops it again. Nothing here is part of the product.
 #![expect(clippy::disallowed_methods, reason = "a task runner starts processes, reads the environment and measures time")]
 
+mod accept;
 mod bench;
 mod command;
 mod demo;
@@ -40,6 +41,23 @@ enum Task {
         #[arg(long, default_value_t = 7)]
         repetitions: usize,
     },
+    /// The acceptance programme (docs/RELIABILITY.md): one line of JSON for each figure, non-zero when a promise is broken
+    Accept {
+        /// Which figures, such as A1; all of them when none is named
+        ids: Vec<String>,
+        /// Minutes for each; what is measured unless --long is given
+        #[arg(long, conflicts_with = "long")]
+        quick: bool,
+        /// Hours for each
+        #[arg(long)]
+        long: bool,
+        /// Repeats what was tried with this seed; otherwise each figure gets a fresh one, which its line names
+        #[arg(long)]
+        seed: Option<u32>,
+        /// Only shows which figures there are
+        #[arg(long)]
+        list: bool,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -47,5 +65,12 @@ fn main() -> anyhow::Result<()> {
         Task::Demo { keep } => demo::demo(keep),
         Task::Test { filter } => test::test(&filter),
         Task::Bench { repetitions } => bench::bench(repetitions),
+        Task::Accept { list: true, .. } => {
+            accept::list();
+            Ok(())
+        }
+        Task::Accept { ids, quick: _, long, seed, list: false } => {
+            accept::accept(&ids, if long { accept::Size::Long } else { accept::Size::Quick }, seed)
+        }
     }
 }
