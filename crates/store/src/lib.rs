@@ -5,6 +5,7 @@
 //! has changed nothing. If the process dies inside a method, the database holds either all of it or nothing of it.
 
 mod ambient;
+mod audit;
 mod blobs;
 mod error;
 mod forms;

@@ -102,11 +102,7 @@ pub enum BuildEnd {
 #[async_trait]
 pub trait Deployments {
     /// Accepts an upload for building, making the project if it is new.
-    async fn accept_deployment(
-        &self,
-        workspace: &WorkspaceId,
-        new: NewDeployment,
-    ) -> Result<Deployment, StoreError>;
+    async fn accept_deployment(&self, workspace: &WorkspaceId, new: NewDeployment) -> Result<Deployment, StoreError>;
 
     /// Gives the worker the oldest deployment that waits for a build, that nobody else builds, and whose labels it carries.
     /// One that is this worker's already is given again: an earlier claim whose commit was unknown may have succeeded.
@@ -118,20 +114,10 @@ pub trait Deployments {
     /// Ends a build well and activates the deployment, unless a later upload is active already. Work that is under way stays
     /// on its own deployment. When the settings that are now active switch access over the API off, unfinished runs of APIs
     /// are canceled with that reason in the same transaction.
-    async fn finish_build(
-        &self,
-        worker: &WorkerId,
-        id: &DeploymentId,
-        built: BuiltDeployment,
-    ) -> Result<BuildEnd, StoreError>;
+    async fn finish_build(&self, worker: &WorkerId, id: &DeploymentId, built: BuiltDeployment) -> Result<BuildEnd, StoreError>;
 
     /// Ends a build badly. The active deployment stays what it was.
-    async fn refuse_build(
-        &self,
-        worker: &WorkerId,
-        id: &DeploymentId,
-        problems: Vec<Problem>,
-    ) -> Result<BuildEnd, StoreError>;
+    async fn refuse_build(&self, worker: &WorkerId, id: &DeploymentId, problems: Vec<Problem>) -> Result<BuildEnd, StoreError>;
 
     /// One deployment of a project.
     async fn find_deployment(&self, project: &ProjectId, id: &DeploymentId) -> Result<Option<Deployment>, StoreError>;
@@ -144,9 +130,5 @@ pub trait Deployments {
 
     /// Makes a ready deployment the active one, with the same consequences for unfinished runs as [`Self::finish_build`].
     /// Returns it, or nothing if it is not ready or not of this project.
-    async fn activate_deployment(
-        &self,
-        project: &ProjectId,
-        id: &DeploymentId,
-    ) -> Result<Option<Deployment>, StoreError>;
+    async fn activate_deployment(&self, project: &ProjectId, id: &DeploymentId) -> Result<Option<Deployment>, StoreError>;
 }

@@ -29,15 +29,8 @@ pub enum RunEventKind {
 }
 
 impl RunEventKind {
-    const ALL: [Self; 7] = [
-        Self::Accepted,
-        Self::Claimed,
-        Self::Released,
-        Self::Rescued,
-        Self::AttemptBegun,
-        Self::AttemptEnded,
-        Self::Moved,
-    ];
+    const ALL: [Self; 7] =
+        [Self::Accepted, Self::Claimed, Self::Released, Self::Rescued, Self::AttemptBegun, Self::AttemptEnded, Self::Moved];
 
     /// The stored form.
     #[must_use]

@@ -5,9 +5,9 @@
 
 use async_trait::async_trait;
 use keywright_domain::{
-    ApiName, AttemptNumber, AuthSessionId, DeploymentId, Effect, Epoch, ExtendedPayload, OperationId, ProjectId, ProjectName, ProxyUrl,
-    RunId, RunKind, RunPlan, RunReason, RunState, Secret, SessionBinding, SessionKey, Stage, TimeoutSeconds, Timestamp, WorkerId,
-    WorkspaceId,
+    ApiName, AttemptNumber, AuthSessionId, DeploymentId, Effect, Epoch, ExtendedPayload, OperationId, ProjectId, ProjectName,
+    ProxyUrl, RunId, RunKind, RunPlan, RunReason, RunState, Secret, SessionBinding, SessionKey, Stage, TimeoutSeconds, Timestamp,
+    WorkerId, WorkspaceId,
 };
 use serde_json::Value;
 
@@ -232,12 +232,7 @@ pub enum Claimed {
 #[async_trait]
 pub trait Runs {
     /// Accepts a run of an API.
-    async fn accept_run(
-        &self,
-        workspace: &WorkspaceId,
-        project: &ProjectId,
-        new: NewRun,
-    ) -> Result<Accepted, StoreError>;
+    async fn accept_run(&self, workspace: &WorkspaceId, project: &ProjectId, new: NewRun) -> Result<Accepted, StoreError>;
 
     /// Accepts an operation with the run that performs it.
     async fn accept_operation(
@@ -263,24 +258,14 @@ pub trait Runs {
     async fn list_claims(&self, worker: &WorkerId) -> Result<Vec<(RunId, Epoch)>, StoreError>;
 
     /// Uses up an attempt, durably, before user code may start. Nothing when the claim does not hold any more.
-    async fn begin_attempt(
-        &self,
-        id: &RunId,
-        epoch: Epoch,
-        stage: Stage,
-    ) -> Result<Option<AttemptNumber>, StoreError>;
+    async fn begin_attempt(&self, id: &RunId, epoch: Epoch, stage: Stage) -> Result<Option<AttemptNumber>, StoreError>;
 
     /// Commits a transition.
     async fn commit_run(&self, commit: RunCommit) -> Result<CommitOutcome, StoreError>;
 
     /// Cancels a run of this project, finally: nothing of it starts after this returns. Returns its output, terminal before or
     /// now, or nothing if there is no such run.
-    async fn cancel_run(
-        &self,
-        project: &ProjectId,
-        id: &RunId,
-        reason: RunReason,
-    ) -> Result<Option<RunOutput>, StoreError>;
+    async fn cancel_run(&self, project: &ProjectId, id: &RunId, reason: RunReason) -> Result<Option<RunOutput>, StoreError>;
 
     /// Cancels the runs that another run has kept from their session for longer than their own timeout: one and the same
     /// claim has held the session that long since they were accepted. Time spent in a queue that moves, or waiting for the

@@ -5,14 +5,12 @@
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
-use keywright_domain::{AuthSessionId, ProjectId, SessionKey, SessionKind, SessionStatus, WorkspaceId};
-use sqlx::sqlite::SqliteRow;
+use keywright_domain::{ProjectId, SessionKey};
 use sqlx::{SqliteConnection, SqlitePool};
 
 use super::SqliteStore;
-use super::halt::{Halt, InMethod as _};
-use super::row::Fields;
-use super::sealed::Seal;
+use crate::halt::{Halt, InMethod as _};
+use crate::row::auth_sessions::{read_secrets, read_session};
 use crate::{AuthSession, AuthSessions, SessionSecrets, StoreError, Vault};
 
 /// Every column of an [`AuthSession`]; conditions follow. A create or update counts from its acceptance, another run's login
@@ -43,7 +41,7 @@ impl AuthSessions for SqliteStore {
 
     async fn delete_auth_session(&self, project: &ProjectId, id: &str) -> Result<bool, StoreError> {
         let (project, id) = (project.clone(), id.to_owned());
-        self.write("delete_auth_session", move |tx| delete(tx, project, id).boxed()).await
+        self.write("delete_auth_session", move |tx, _| delete(tx, project, id).boxed()).await
     }
 
     async fn session_secrets(&self, key: &SessionKey) -> Result<Option<SessionSecrets>, StoreError> {
@@ -54,7 +52,7 @@ impl AuthSessions for SqliteStore {
 async fn list(readers: &SqlitePool, project: &ProjectId) -> Result<Vec<AuthSession>, Halt> {
     let rows =
         sqlx::query(select_sessions!("WHERE s.project_id = $1 ORDER BY s.id")).bind(project.as_str()).fetch_all(readers).await?;
-    rows.iter().map(read_session).collect()
+    rows.iter().map(|row| read_session(row)).collect()
 }
 
 async fn find(readers: &SqlitePool, project: &ProjectId, id: &str) -> Result<Option<AuthSession>, Halt> {
@@ -63,7 +61,7 @@ async fn find(readers: &SqlitePool, project: &ProjectId, id: &str) -> Result<Opt
         .bind(id)
         .fetch_optional(readers)
         .await?;
-    row.as_ref().map(read_session).transpose()
+    row.as_ref().map(|row| read_session(row)).transpose()
 }
 
 async fn delete(tx: &mut SqliteConnection, project: ProjectId, id: String) -> Result<bool, Halt> {
@@ -73,12 +71,23 @@ async fn delete(tx: &mut SqliteConnection, project: ProjectId, id: String) -> Re
         .fetch_optional(&mut *tx)
         .await?;
     let Some(key) = key else { return Ok(false) };
-    // What accepted work brought along or has captured for this session is as secret as what the session held.
-    sqlx::query("UPDATE runs SET input_sealed = NULL, candidate_sealed = NULL WHERE session_key = $1 AND ended_at IS NULL")
-        .bind(key)
-        .execute(tx)
-        .await?;
+    shred_accepted(tx, &key).await?;
     Ok(true)
+}
+
+/// Shreds what accepted work brought along or has captured for a session that is gone: it is as secret as what the session
+/// held. The work itself ends canceled when it comes to its turn; a run that is past its login goes on with its copy, by its
+/// own proxy.
+pub(super) async fn shred_accepted(tx: &mut SqliteConnection, key: &str) -> Result<(), Halt> {
+    sqlx::query(
+        "UPDATE runs SET input_sealed = NULL, candidate_sealed = NULL,
+                         proxy_sealed = CASE WHEN kind IN ('create', 'update') THEN NULL ELSE proxy_sealed END
+         WHERE session_key = $1 AND ended_at IS NULL",
+    )
+    .bind(key)
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 async fn secrets(readers: &SqlitePool, vault: &Vault, key: &SessionKey) -> Result<Option<SessionSecrets>, Halt> {
@@ -88,30 +97,5 @@ async fn secrets(readers: &SqlitePool, vault: &Vault, key: &SessionKey) -> Resul
     .bind(key.as_str())
     .fetch_optional(readers)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let fields = Fields::new(&row, "auth_sessions", "key")?;
-    let workspace = fields.parse("workspace_id", WorkspaceId::parse)?;
-    let seal = session_seal(vault, &workspace, key);
-    Ok(Some(SessionSecrets {
-        kind: fields.one_of("kind", SessionKind::from_stored)?,
-        parameters: seal.read_json(&fields, "parameters_sealed")?,
-        state: seal.read_json(&fields, "state_sealed")?,
-        proxy: seal.read_proxy(&fields, "proxy_sealed")?,
-    }))
-}
-
-/// The place of a session's sealed columns.
-pub(super) fn session_seal<'a>(vault: &'a Vault, workspace: &'a WorkspaceId, key: &'a SessionKey) -> Seal<'a> {
-    Seal { vault, workspace, table: "auth_sessions", row: key.as_str() }
-}
-
-fn read_session(row: &SqliteRow) -> Result<AuthSession, Halt> {
-    let fields = Fields::new(row, "auth_sessions", "key")?;
-    Ok(AuthSession {
-        key: fields.parse("key", SessionKey::parse)?,
-        id: fields.parse("id", AuthSessionId::parse)?,
-        kind: fields.one_of("kind", SessionKind::from_stored)?,
-        status: fields.one_of("shown_status", SessionStatus::from_stored)?,
-        generation: fields.count("generation")?,
-    })
+    row.as_ref().map(|row| read_secrets(row, vault)).transpose()
 }

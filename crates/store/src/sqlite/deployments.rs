@@ -1,18 +1,19 @@
-//! Deployments as rows: accepted, built or refused, and one of them active.
+//! Deployments as rows: accepted, given to a worker to be built, built or refused, and one of them active.
+//!
+//! A build is its worker's while the row names it; the end of a build that is another's by now changes nothing.
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
-use keywright_domain::{DeploymentId, DeploymentStatus, Problem, ProjectId, ProjectName, RunReason, Timestamp, WorkspaceId};
-use sqlx::sqlite::SqliteRow;
+use keywright_domain::{DeploymentId, Problem, ProjectId, RunReason, Timestamp, WorkerId, WorkspaceId};
 use sqlx::{SqliteConnection, SqlitePool};
 
 use super::SqliteStore;
-use super::forms::{BuiltForm, to_json};
-use super::halt::{Halt, InMethod as _};
-use super::row::Fields;
 use super::runs::cancel_unfinished_api_runs;
-use super::sealed::Seal;
-use crate::{BuiltDeployment, Deployment, Deployments, NewDeployment, StoreError, Vault};
+use crate::forms::to_json;
+use crate::halt::{Halt, InMethod as _};
+use crate::row::deployments::{read_deployment, seal_built};
+use crate::row::workers::labels_json;
+use crate::{BuildEnd, BuiltDeployment, Deployment, Deployments, NewDeployment, StoreError, Vault};
 
 /// Every column of a [`Deployment`]; conditions follow.
 macro_rules! select_deployments {
@@ -25,30 +26,42 @@ macro_rules! select_deployments {
     };
 }
 
+/// The oldest deployment that a live worker may build: its own already, or nobody's and of a project whose labels it carries.
+const NEXT_BUILD: &str = "
+    SELECT d.id FROM deployments d
+    JOIN projects p ON p.id = d.project_id
+    JOIN workers w ON w.id = $1 AND w.status = 'live'
+    WHERE d.status = 'building' AND (d.builder = w.id OR d.builder IS NULL AND NOT EXISTS (
+        SELECT 1 FROM json_each(p.worker_labels) wanted
+        WHERE wanted.value NOT IN (SELECT carried.value FROM json_each(w.labels) carried)
+    ))
+    ORDER BY d.builder IS NULL, d.seq LIMIT 1";
+
 #[async_trait]
 impl Deployments for SqliteStore {
-    async fn accept_deployment(
-        &self,
-        workspace: &WorkspaceId,
-        new: NewDeployment,
-        now: Timestamp,
-    ) -> Result<Deployment, StoreError> {
+    async fn accept_deployment(&self, workspace: &WorkspaceId, new: NewDeployment) -> Result<Deployment, StoreError> {
         let (workspace, vault) = (workspace.clone(), self.vault.clone());
-        self.write("accept_deployment", move |tx| accept(tx, vault, workspace, new, now).boxed()).await
+        self.write("accept_deployment", move |tx, now| accept(tx, vault, workspace, new, now).boxed()).await
     }
 
-    async fn list_building(&self) -> Result<Vec<Deployment>, StoreError> {
-        list_building(&self.readers, &self.vault).await.in_method("list_building")
+    async fn claim_build(&self, worker: &WorkerId) -> Result<Option<Deployment>, StoreError> {
+        let (worker, vault) = (worker.clone(), self.vault.clone());
+        self.write("claim_build", move |tx, _| claim(tx, vault, worker).boxed()).await
     }
 
-    async fn finish_build(&self, id: &DeploymentId, built: BuiltDeployment, now: Timestamp) -> Result<(), StoreError> {
-        let (id, vault) = (id.clone(), self.vault.clone());
-        self.write("finish_build", move |tx| finish(tx, vault, id, built, now).boxed()).await
+    async fn release_build(&self, worker: &WorkerId, id: &DeploymentId) -> Result<(), StoreError> {
+        let (worker, id) = (worker.clone(), id.clone());
+        self.write("release_build", move |tx, _| release(tx, worker, id).boxed()).await
     }
 
-    async fn refuse_build(&self, id: &DeploymentId, problems: Vec<Problem>, now: Timestamp) -> Result<(), StoreError> {
-        let id = id.clone();
-        self.write("refuse_build", move |tx| refuse(tx, id, problems, now).boxed()).await
+    async fn finish_build(&self, worker: &WorkerId, id: &DeploymentId, built: BuiltDeployment) -> Result<BuildEnd, StoreError> {
+        let (worker, id, vault) = (worker.clone(), id.clone(), self.vault.clone());
+        self.write("finish_build", move |tx, now| finish(tx, vault, worker, id, built, now).boxed()).await
+    }
+
+    async fn refuse_build(&self, worker: &WorkerId, id: &DeploymentId, problems: Vec<Problem>) -> Result<BuildEnd, StoreError> {
+        let (worker, id) = (worker.clone(), id.clone());
+        self.write("refuse_build", move |tx, now| refuse(tx, worker, id, problems, now).boxed()).await
     }
 
     async fn find_deployment(&self, project: &ProjectId, id: &DeploymentId) -> Result<Option<Deployment>, StoreError> {
@@ -64,14 +77,9 @@ impl Deployments for SqliteStore {
         list(&self.readers, &self.vault, project, limit).await.in_method("list_deployments")
     }
 
-    async fn activate_deployment(
-        &self,
-        project: &ProjectId,
-        id: &DeploymentId,
-        now: Timestamp,
-    ) -> Result<Option<Deployment>, StoreError> {
+    async fn activate_deployment(&self, project: &ProjectId, id: &DeploymentId) -> Result<Option<Deployment>, StoreError> {
         let (project, id, vault) = (project.clone(), id.clone(), self.vault.clone());
-        self.write("activate_deployment", move |tx| activate_ready(tx, vault, project, id, now).boxed()).await
+        self.write("activate_deployment", move |tx, now| activate_ready(tx, vault, project, id, now).boxed()).await
     }
 }
 
@@ -107,19 +115,41 @@ async fn accept(
     get(tx, &vault, &new.id).await?.ok_or(Halt::Misuse("a deployment is not there right after it was stored"))
 }
 
+async fn claim(tx: &mut SqliteConnection, vault: Vault, worker: WorkerId) -> Result<Option<Deployment>, Halt> {
+    let id: Option<String> = sqlx::query_scalar(NEXT_BUILD).bind(worker.as_str()).fetch_optional(&mut *tx).await?;
+    let Some(id) = id else { return Ok(None) };
+    sqlx::query("UPDATE deployments SET builder = $2 WHERE id = $1").bind(&id).bind(worker.as_str()).execute(&mut *tx).await?;
+    let row = sqlx::query(select_deployments!("WHERE d.id = $1")).bind(&id).fetch_one(tx).await?;
+    read_deployment(&row, &vault).map(Some)
+}
+
+async fn release(tx: &mut SqliteConnection, worker: WorkerId, id: DeploymentId) -> Result<(), Halt> {
+    sqlx::query("UPDATE deployments SET builder = NULL WHERE id = $1 AND builder = $2")
+        .bind(id.as_str())
+        .bind(worker.as_str())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 async fn finish(
     tx: &mut SqliteConnection,
     vault: Vault,
+    worker: WorkerId,
     id: DeploymentId,
     built: BuiltDeployment,
     now: Timestamp,
-) -> Result<(), Halt> {
-    let deployment = building(tx, &vault, &id).await?;
-    let form = to_json(&BuiltForm::from(&built));
-    let sealed = seal(&vault, &deployment.workspace, &id).bytes("built_sealed", form.as_bytes())?;
-    sqlx::query("UPDATE deployments SET status = 'ready', built_sealed = $2, finished_at = $3 WHERE id = $1")
+) -> Result<BuildEnd, Halt> {
+    let row = sqlx::query(select_deployments!("WHERE d.id = $1 AND d.builder = $2"))
         .bind(id.as_str())
-        .bind(sealed)
+        .bind(worker.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(row) = row else { return Ok(BuildEnd::Stale) };
+    let deployment = read_deployment(&row, &vault)?;
+    sqlx::query("UPDATE deployments SET status = 'ready', built_sealed = $2, finished_at = $3, builder = NULL WHERE id = $1")
+        .bind(id.as_str())
+        .bind(seal_built(&vault, &deployment.workspace, &id, &built)?)
         .bind(now.as_micros())
         .execute(&mut *tx)
         .await?;
@@ -132,29 +162,29 @@ async fn finish(
     .bind(id.as_str())
     .fetch_one(&mut *tx)
     .await?;
-    if is_overtaken {
-        return Ok(());
+    if !is_overtaken {
+        activate(tx, &vault, &deployment.project, &id, &built, now).await?;
     }
-    activate(tx, &vault, &deployment.project, &id, &built, now).await
+    Ok(BuildEnd::Stored)
 }
 
-async fn refuse(tx: &mut SqliteConnection, id: DeploymentId, problems: Vec<Problem>, now: Timestamp) -> Result<(), Halt> {
+async fn refuse(
+    tx: &mut SqliteConnection,
+    worker: WorkerId,
+    id: DeploymentId,
+    problems: Vec<Problem>,
+    now: Timestamp,
+) -> Result<BuildEnd, Halt> {
     let done = sqlx::query(
-        "UPDATE deployments SET status = 'failed', problems = $2, finished_at = $3 WHERE id = $1 AND status = 'building'",
+        "UPDATE deployments SET status = 'failed', problems = $3, finished_at = $4, builder = NULL WHERE id = $1 AND builder = $2",
     )
     .bind(id.as_str())
+    .bind(worker.as_str())
     .bind(to_json(&problems))
     .bind(now.as_micros())
     .execute(tx)
     .await?;
-    if done.rows_affected() == 1 { Ok(()) } else { Err(NOT_BUILDING) }
-}
-
-const NOT_BUILDING: Halt = Halt::Misuse("a build ends that is not under way");
-
-async fn building(tx: &mut SqliteConnection, vault: &Vault, id: &DeploymentId) -> Result<Deployment, Halt> {
-    let found = get(tx, vault, id).await?;
-    found.filter(|deployment| deployment.status == DeploymentStatus::Building).ok_or(NOT_BUILDING)
+    Ok(if done.rows_affected() == 1 { BuildEnd::Stored } else { BuildEnd::Stale })
 }
 
 async fn activate_ready(
@@ -179,12 +209,16 @@ async fn activate(
     now: Timestamp,
 ) -> Result<(), Halt> {
     let settings = built.settings().map_err(|_| Halt::Misuse("a deployment whose settings file cannot be read is not ready"))?;
-    sqlx::query("UPDATE projects SET active_deployment = $2, max_concurrent = $3 WHERE id = $1")
-        .bind(project.as_str())
-        .bind(id.as_str())
-        .bind(settings.max_concurrent)
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query(
+        "UPDATE projects SET active_deployment = $2, max_concurrent = $3, worker_labels = $4, activated_at = $5 WHERE id = $1",
+    )
+    .bind(project.as_str())
+    .bind(id.as_str())
+    .bind(settings.max_concurrent)
+    .bind(labels_json(&settings.worker_labels))
+    .bind(now.as_micros())
+    .execute(&mut *tx)
+    .await?;
     if !settings.is_api_access_enabled {
         cancel_unfinished_api_runs(tx, vault, project, &RunReason::ApiAccessDisabled, now).await?;
     }
@@ -196,11 +230,6 @@ async fn get(tx: &mut SqliteConnection, vault: &Vault, id: &DeploymentId) -> Res
     row.as_ref().map(|row| read_deployment(row, vault)).transpose()
 }
 
-async fn list_building(readers: &SqlitePool, vault: &Vault) -> Result<Vec<Deployment>, Halt> {
-    let rows = sqlx::query(select_deployments!("WHERE d.status = 'building' ORDER BY d.seq")).fetch_all(readers).await?;
-    rows.iter().map(|row| read_deployment(row, vault)).collect()
-}
-
 async fn list(readers: &SqlitePool, vault: &Vault, project: &ProjectId, limit: u32) -> Result<Vec<Deployment>, Halt> {
     let rows = sqlx::query(select_deployments!("WHERE d.project_id = $1 ORDER BY d.seq DESC LIMIT $2"))
         .bind(project.as_str())
@@ -208,44 +237,4 @@ async fn list(readers: &SqlitePool, vault: &Vault, project: &ProjectId, limit: u
         .fetch_all(readers)
         .await?;
     rows.iter().map(|row| read_deployment(row, vault)).collect()
-}
-
-fn read_deployment(row: &SqliteRow, vault: &Vault) -> Result<Deployment, Halt> {
-    let fields = Fields::new(row, "deployments", "id")?;
-    let id = fields.parse("id", DeploymentId::parse)?;
-    let workspace = fields.parse("workspace_id", WorkspaceId::parse)?;
-    let sealed: Option<Vec<u8>> = fields.get("built_sealed")?;
-    Ok(Deployment {
-        project: fields.parse("project_id", ProjectId::parse)?,
-        project_name: fields.parse("project_name", ProjectName::parse)?,
-        status: fields.one_of("status", DeploymentStatus::from_stored)?,
-        is_active: fields.get("is_active")?,
-        built: sealed.map(|sealed| open_built(vault, &workspace, &id, &sealed)).transpose()?,
-        problems: fields.json("problems")?,
-        digest: fields.get("digest")?,
-        size_bytes: fields.count("size_bytes")?,
-        created_at: fields.timestamp("created_at")?,
-        finished_at: fields.timestamp_optional("finished_at")?,
-        id,
-        workspace,
-    })
-}
-
-/// Opens what a build found out.
-pub(super) fn open_built(
-    vault: &Vault,
-    workspace: &WorkspaceId,
-    id: &DeploymentId,
-    sealed: &[u8],
-) -> Result<BuiltDeployment, Halt> {
-    let plain = seal(vault, workspace, id).open("built_sealed", sealed)?;
-    let corrupt = |why: String| {
-        Halt::Store(StoreError::Corrupt { table: "deployments", what: format!("built_sealed of the row {id}: {why}") })
-    };
-    let form: BuiltForm = serde_json::from_slice(&plain).map_err(|error| corrupt(error.to_string()))?;
-    BuiltDeployment::try_from(form).map_err(corrupt)
-}
-
-fn seal<'a>(vault: &'a Vault, workspace: &'a WorkspaceId, id: &'a DeploymentId) -> Seal<'a> {
-    Seal { vault, workspace, table: "deployments", row: id.as_str() }
 }

@@ -2,18 +2,19 @@
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
-use keywright_domain::{FileId, ProjectId, WorkspaceId};
+use keywright_domain::{FileId, Timestamp};
 use sqlx::{SqliteConnection, SqlitePool};
 
 use super::SqliteStore;
-use super::halt::{Halt, InMethod as _};
-use super::row::Fields;
-use crate::{BlobKey, Files, StoreError, StoredFile};
+use crate::halt::{Halt, InMethod as _};
+use crate::row::files::read_file;
+use crate::row::history::ArtifactKind;
+use crate::{Files, StoreError, StoredFile};
 
 #[async_trait]
 impl Files for SqliteStore {
     async fn insert_file(&self, file: StoredFile) -> Result<(), StoreError> {
-        self.write("insert_file", move |tx| insert(tx, file).boxed()).await
+        self.write("insert_file", move |tx, now| insert(tx, file, now).boxed()).await
     }
 
     async fn get_file(&self, id: &FileId) -> Result<Option<StoredFile>, StoreError> {
@@ -21,7 +22,8 @@ impl Files for SqliteStore {
     }
 }
 
-async fn insert(tx: &mut SqliteConnection, file: StoredFile) -> Result<(), Halt> {
+async fn insert(tx: &mut SqliteConnection, file: StoredFile, now: Timestamp) -> Result<(), Halt> {
+    let size_bytes = i64::try_from(file.size_bytes).map_err(|_| Halt::Misuse("a file of more than 8 EiB"))?;
     sqlx::query(
         "INSERT INTO files (id, workspace_id, project_id, name, content_type, size_bytes, blob, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -31,9 +33,20 @@ async fn insert(tx: &mut SqliteConnection, file: StoredFile) -> Result<(), Halt>
     .bind(file.project.as_str())
     .bind(file.name)
     .bind(file.content_type)
-    .bind(i64::try_from(file.size_bytes).map_err(|_| Halt::Misuse("a file of more than 8 EiB"))?)
+    .bind(size_bytes)
     .bind(file.blob.as_str())
-    .bind(file.created_at.as_micros())
+    .bind(now.as_micros())
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "INSERT INTO artifacts (workspace_id, project_id, kind, blob, size_bytes, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(file.workspace.as_str())
+    .bind(file.project.as_str())
+    .bind(ArtifactKind::File.as_str())
+    .bind(file.blob.as_str())
+    .bind(size_bytes)
+    .bind(now.as_micros())
     .execute(tx)
     .await?;
     Ok(())
@@ -41,16 +54,5 @@ async fn insert(tx: &mut SqliteConnection, file: StoredFile) -> Result<(), Halt>
 
 async fn get(readers: &SqlitePool, id: &FileId) -> Result<Option<StoredFile>, Halt> {
     let row = sqlx::query("SELECT * FROM files WHERE id = $1").bind(id.as_str()).fetch_optional(readers).await?;
-    let Some(row) = row else { return Ok(None) };
-    let fields = Fields::new(&row, "files", "id")?;
-    Ok(Some(StoredFile {
-        id: fields.parse("id", FileId::parse)?,
-        workspace: fields.parse("workspace_id", WorkspaceId::parse)?,
-        project: fields.parse("project_id", ProjectId::parse)?,
-        name: fields.get("name")?,
-        content_type: fields.get("content_type")?,
-        size_bytes: fields.count("size_bytes")?,
-        blob: fields.parse("blob", BlobKey::parse)?,
-        created_at: fields.timestamp("created_at")?,
-    }))
+    row.as_ref().map(|row| read_file(row)).transpose()
 }

@@ -7,8 +7,8 @@ use serde_json::Value;
 use sqlx::{SqliteConnection, SqlitePool};
 
 use super::SqliteStore;
-use super::halt::{Halt, InMethod as _};
-use super::sealed::Seal;
+use crate::halt::{Halt, InMethod as _};
+use crate::sealed::Seal;
 use crate::{KeyValues, StoreError, Vault};
 
 #[async_trait]
@@ -20,7 +20,7 @@ impl KeyValues for SqliteStore {
     async fn set_value(&self, workspace: &WorkspaceId, project: &ProjectId, key: &str, value: Value) -> Result<(), StoreError> {
         let sealed = seal(&self.vault, workspace, &row(project, key)).json("value_sealed", &value).in_method("set_value")?;
         let (workspace, project, key) = (workspace.clone(), project.clone(), key.to_owned());
-        self.write("set_value", move |tx| set(tx, workspace, project, key, sealed).boxed()).await
+        self.write("set_value", move |tx, _| set(tx, workspace, project, key, sealed).boxed()).await
     }
 }
 

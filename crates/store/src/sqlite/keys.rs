@@ -45,12 +45,7 @@ impl Keys for SqliteStore {
     }
 }
 
-async fn bootstrap(
-    tx: &mut SqliteConnection,
-    data_key: WrappedKey,
-    key: NewKey,
-    now: Timestamp,
-) -> Result<Bootstrap, Halt> {
+async fn bootstrap(tx: &mut SqliteConnection, data_key: WrappedKey, key: NewKey, now: Timestamp) -> Result<Bootstrap, Halt> {
     let oldest = sqlx::query("SELECT id FROM workspaces ORDER BY created_at, id LIMIT 1").fetch_optional(&mut *tx).await?;
     if let Some(row) = oldest {
         let fields = Fields::new(&row, "workspaces", "id")?;

@@ -5,29 +5,40 @@
 //! process dies here, the file holds every transaction that was answered and nothing of any other.
 
 mod attempts;
+mod audit;
 mod auth_sessions;
+mod data_keys;
 mod deployments;
 mod files;
 pub(crate) mod halt;
+mod history;
+mod inventory;
 mod key_values;
 mod keys;
+mod leases;
 mod open;
 mod operations;
 mod projects;
 mod runs;
+mod secrets;
+mod workers;
 mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 
+use async_trait::async_trait;
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use keywright_domain::Timestamp;
 use sqlx::{SqliteConnection, SqlitePool};
 
 pub use open::{NotDurable, OpenError};
 
-use self::halt::Halt;
 use self::runs::SetAside;
 use self::writer::Writer;
-use crate::{Signals, Store, StoreError, Vault};
+use crate::halt::Halt;
+use crate::{Clock, Signals, Store, StoreError, Vault};
 
 /// A store in one SQLite file.
 #[derive(Debug)]
@@ -41,33 +52,42 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the database at `path`, made with mode 0600 if there is none, and tells `vault` the data keys of all its
-    /// workspaces.
+    /// workspaces. `clock` is the database's clock: every moment that is stored is one of its.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub async fn open(path: &Path, vault: Vault) -> Result<Self, OpenError> {
-        open::open(path, vault).await
+    pub async fn open(path: &Path, vault: Vault, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        open::open(path, vault, clock).await
     }
 
-    /// Finishes the writes that were taken, refuses further ones, and closes the file. Dropping the store does the same,
-    /// unseen.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.stop().await;
-    }
-
-    /// Has `work` done by the writer, in a transaction of its own as far as it can tell.
+    /// Has `work` done by the writer, in a transaction of its own as far as it can tell, at a moment of the database's clock.
     async fn write<T, F>(&self, context: &'static str, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Halt>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection, Timestamp) -> BoxFuture<'c, Result<T, Halt>> + Send + 'static,
     {
         self.writer.write(context, work).await
     }
 }
 
+#[async_trait]
 impl Store for SqliteStore {
     fn signals(&self) -> &Signals {
         &self.signals
     }
+
+    async fn ping(&self) -> Result<Timestamp, StoreError> {
+        self.write("ping", |tx, now| ping(tx, now).boxed()).await
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.stop().await;
+    }
+}
+
+/// Writes a number that nobody reads into the file's head, because only a write tells whether there is room for one.
+async fn ping(tx: &mut SqliteConnection, now: Timestamp) -> Result<Timestamp, Halt> {
+    sqlx::query("PRAGMA user_version = 1").execute(tx).await?;
+    Ok(now)
 }

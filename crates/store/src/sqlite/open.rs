@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
+use sqlx::{ConnectOptions, Row, SqliteConnection};
 use thiserror::Error;
 
-use super::data_keys::{self, DataKeyTable};
 use super::SqliteStore;
+use super::data_keys::{self, DataKeyTable};
 use super::runs::SetAside;
 use super::writer::Writer;
 use crate::halt::InMethod as _;
-use crate::{Signals, StoreError, Vault, VaultError};
+use crate::{Clock, Signals, StoreError, Vault, VaultError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/sqlite/migrations");
 
@@ -99,7 +99,7 @@ pub struct NotDurable {
 }
 
 /// Opens the database at `path`, made if there is none.
-pub(super) async fn open(path: &Path, vault: Vault) -> Result<SqliteStore, OpenError> {
+pub(super) async fn open(path: &Path, vault: Vault, clock: Arc<dyn Clock>) -> Result<SqliteStore, OpenError> {
     let lock = lock(path)?;
     make_private(path)?;
     let failed = |source| OpenError::Database { path: path.to_owned(), source };
@@ -118,7 +118,7 @@ pub(super) async fn open(path: &Path, vault: Vault) -> Result<SqliteStore, OpenE
         .map_err(failed)?;
     vault.set_source(Arc::new(DataKeyTable(readers.clone())));
     let signals = Signals::default();
-    let writer = Writer::start(connection, options, signals.clone(), lock);
+    let writer = Writer::start(connection, options, clock, signals.clone(), lock);
     Ok(SqliteStore { writer, readers, vault, signals, set_aside: SetAside::default() })
 }
 

@@ -1,13 +1,12 @@
 //! Operations as rows: a handle and the run behind it, read in one statement so that the two never disagree.
 
 use async_trait::async_trait;
-use keywright_domain::{AuthSessionId, OperationId, ProjectId, RunId, RunKind};
+use keywright_domain::{OperationId, ProjectId};
 use sqlx::SqlitePool;
 
 use super::SqliteStore;
-use super::halt::{Halt, InMethod as _};
-use super::row::Fields;
-use super::runs::read_state;
+use crate::halt::{Halt, InMethod as _};
+use crate::row::operations::read_operation;
 use crate::{Operation, Operations, StoreError};
 
 #[async_trait]
@@ -27,14 +26,5 @@ async fn find(readers: &SqlitePool, project: &ProjectId, id: &OperationId) -> Re
     .bind(id.as_str())
     .fetch_optional(readers)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let operation = Fields::new(&row, "operations", "operation_id")?;
-    let run = Fields::new(&row, "runs", "id")?;
-    Ok(Some(Operation {
-        id: operation.parse("operation_id", OperationId::parse)?,
-        kind: operation.one_of("kind", RunKind::from_stored)?,
-        session: operation.parse("session_id", AuthSessionId::parse)?,
-        run: run.parse("id", RunId::parse)?,
-        state: read_state(&run)?,
-    }))
+    row.as_ref().map(|row| read_operation(row)).transpose()
 }

@@ -1,15 +1,13 @@
 //! Projects as rows, read together with their active deployment.
 
 use async_trait::async_trait;
-use keywright_domain::{DeploymentId, ProjectId, ProjectName, WorkspaceId};
+use keywright_domain::WorkspaceId;
 use sqlx::SqlitePool;
-use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
-use super::deployments::open_built;
-use super::halt::{Halt, InMethod as _};
-use super::row::Fields;
-use crate::{ActiveDeployment, Project, Projects, StoreError, Vault};
+use crate::halt::{Halt, InMethod as _};
+use crate::row::projects::read_project;
+use crate::{Project, Projects, StoreError, Vault};
 
 #[async_trait]
 impl Projects for SqliteStore {
@@ -43,25 +41,4 @@ async fn list_projects(readers: &SqlitePool, vault: &Vault, workspace: &Workspac
     .fetch_all(readers)
     .await?;
     rows.iter().map(|row| read_project(row, vault, workspace)).collect()
-}
-
-fn read_project(row: &SqliteRow, vault: &Vault, workspace: &WorkspaceId) -> Result<Project, Halt> {
-    let fields = Fields::new(row, "projects", "id")?;
-    let active = match fields.parse_optional("active_deployment", DeploymentId::parse)? {
-        None => None,
-        Some(id) => {
-            let sealed: Option<Vec<u8>> = fields.get("built_sealed")?;
-            let sealed = sealed.ok_or_else(|| fields.corrupt("active_deployment", "that deployment is not ready"))?;
-            let built = open_built(vault, workspace, &id, &sealed)?;
-            let settings =
-                built.settings().map_err(|error| fields.corrupt("active_deployment", format!("its settings file {error}")))?;
-            Some(ActiveDeployment { id, settings, apis: built.apis })
-        }
-    };
-    Ok(Project {
-        id: fields.parse("id", ProjectId::parse)?,
-        name: fields.parse("name", ProjectName::parse)?,
-        active,
-        created_at: fields.timestamp("created_at")?,
-    })
 }

@@ -15,14 +15,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use keywright_domain::Timestamp;
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::halt::{Halt, is_unavailable};
 use super::open::check_durability;
-use crate::{Signals, StoreError};
+use crate::halt::{Halt, is_unavailable};
+use crate::{Clock, Signals, StoreError};
 
 /// Most work in one transaction. Enough to share a slow disk's flush among everybody who waits; few enough that the first
 /// of them does not wait long for the last.
@@ -42,20 +43,27 @@ pub(super) struct Writer {
 impl Writer {
     /// Starts writing through `connection`; opens further ones with `options` when that one fails. Keeps `lock` until the
     /// last work is done.
-    pub(super) fn start(connection: SqliteConnection, options: SqliteConnectOptions, signals: Signals, lock: File) -> Self {
+    pub(super) fn start(
+        connection: SqliteConnection,
+        options: SqliteConnectOptions,
+        clock: Arc<dyn Clock>,
+        signals: Signals,
+        lock: File,
+    ) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_QUEUED);
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-        let desk = Desk { connection: Some(connection), options, signals };
+        let desk = Desk { connection: Some(connection), options, clock, latest: Timestamp::from_micros(0), signals };
         tracker.spawn(desk.serve(waiting, stop.clone(), lock));
         tracker.close();
         Self { queue, stop, tracker }
     }
 
-    /// Has `work` done in a transaction and answers when it is on disk.
+    /// Has `work` done in a transaction, at a moment that is no earlier than that of any work before it, and answers when it is
+    /// on disk.
     pub(super) async fn write<T, F>(&self, context: &'static str, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Halt>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection, Timestamp) -> BoxFuture<'c, Result<T, Halt>> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let job = Job { context, work: Some(Box::new(work)), outcome: None, reply };
@@ -74,7 +82,7 @@ fn stopped() -> StoreError {
     StoreError::Unavailable("the writer has been stopped".into())
 }
 
-type Work<T> = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Halt>> + Send>;
+type Work<T> = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection, Timestamp) -> BoxFuture<'c, Result<T, Halt>> + Send>;
 
 /// A piece of work with whoever waits for it.
 struct Job<T> {
@@ -88,7 +96,7 @@ struct Job<T> {
 #[async_trait]
 trait Queued: Send {
     /// Does the work; whether its changes are to be kept.
-    async fn run(&mut self, connection: &mut SqliteConnection) -> bool;
+    async fn run(&mut self, connection: &mut SqliteConnection, now: Timestamp) -> bool;
 
     /// Makes it a failure, unless it failed by itself.
     fn fail(&mut self, cause: &Arc<sqlx::Error>);
@@ -99,10 +107,10 @@ trait Queued: Send {
 
 #[async_trait]
 impl<T: Send + 'static> Queued for Job<T> {
-    async fn run(&mut self, connection: &mut SqliteConnection) -> bool {
+    async fn run(&mut self, connection: &mut SqliteConnection, now: Timestamp) -> bool {
         let Some(work) = self.work.take() else { return false };
         // A bug in one piece of work is not to end the writing of everybody else.
-        let outcome = AssertUnwindSafe(work(connection)).catch_unwind().await;
+        let outcome = AssertUnwindSafe(work(connection, now)).catch_unwind().await;
         let outcome = outcome.unwrap_or(Err(Halt::Misuse("the work panicked")));
         let is_kept = outcome.is_ok();
         self.outcome = Some(outcome.map_err(|halt| halt.in_method(self.context)));
@@ -130,6 +138,9 @@ struct Desk {
     /// None after a failure, until the next batch.
     connection: Option<SqliteConnection>,
     options: SqliteConnectOptions,
+    clock: Arc<dyn Clock>,
+    /// The latest moment that was given to any work.
+    latest: Timestamp,
     signals: Signals,
 }
 
@@ -178,7 +189,8 @@ impl Desk {
         let before = total_changes(connection).await?;
         for job in batch {
             execute(connection, "SAVEPOINT job").await?;
-            if !job.run(connection).await {
+            self.latest = self.latest.max(self.clock.now());
+            if !job.run(connection, self.latest).await {
                 // Some failures end the whole transaction; then there is no savepoint any more and this fails as well.
                 execute(connection, "ROLLBACK TO job").await?;
             }

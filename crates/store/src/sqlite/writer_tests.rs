@@ -8,6 +8,7 @@ use sqlx::ConnectOptions as _;
 use tempfile::TempDir;
 
 use super::*;
+use crate::SystemClock;
 use crate::sqlite::open::options;
 
 /// A writer on a table of unique numbers.
@@ -27,12 +28,12 @@ impl Fixture {
         sqlx::query(table).execute(&mut connection).await.unwrap();
         let signals = Signals::default();
         let lock = File::create(folder.path().join("lock")).unwrap();
-        let writer = Writer::start(connection, options.clone(), signals.clone(), lock);
+        let writer = Writer::start(connection, options.clone(), Arc::new(SystemClock), signals.clone(), lock);
         Self { writer, signals, options, _folder: folder }
     }
 
     async fn insert(&self, number: i64, ballast_bytes: i64) -> Result<(), StoreError> {
-        self.writer.write("insert", move |tx| insert(tx, number, ballast_bytes).boxed()).await
+        self.writer.write("insert", move |tx, _| insert(tx, number, ballast_bytes).boxed()).await
     }
 
     async fn numbers(&self) -> Vec<i64> {
@@ -54,7 +55,7 @@ async fn insert(tx: &mut SqliteConnection, number: i64, ballast_bytes: i64) -> R
 /// Work that waits in its transaction until it is let go.
 async fn hold(writer: &Writer, gate: oneshot::Receiver<()>) -> Result<(), StoreError> {
     writer
-        .write("hold", move |tx| {
+        .write("hold", move |tx, _| {
             async move {
                 insert(tx, 0, 0).await?;
                 let _ = gate.await;
@@ -84,7 +85,7 @@ async fn work_that_waits_shares_one_transaction() {
 #[tokio::test]
 async fn work_that_fails_takes_back_its_own_changes_only() {
     let fixture = Fixture::new(|options| options).await;
-    let half_way = fixture.writer.write("half_way", |tx| {
+    let half_way = fixture.writer.write("half_way", |tx, _| {
         async move {
             insert(tx, 100, 0).await?;
             insert(tx, 1, 0).await
@@ -101,7 +102,7 @@ async fn work_that_fails_takes_back_its_own_changes_only() {
 #[tokio::test]
 async fn work_that_panics_fails_alone() {
     let fixture = Fixture::new(|options| options).await;
-    let panicking = fixture.writer.write("panicking", |tx| {
+    let panicking = fixture.writer.write("panicking", |tx, _| {
         async move {
             insert(tx, 100, 0).await?;
             "no number".parse::<i64>().map(drop).map_err(drop).expect("a bug");

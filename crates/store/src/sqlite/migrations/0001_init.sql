@@ -54,13 +54,16 @@ CREATE TABLE projects (
     workspace_id      TEXT NOT NULL REFERENCES workspaces (id),
     name              TEXT NOT NULL,
     active_deployment TEXT,               -- null until a first deployment is ready
+    activated_at      INTEGER,            -- when it was; what follows is of it
     max_concurrent    INTEGER NOT NULL DEFAULT 1 CHECK (max_concurrent >= 1),  -- of the active deployment
     worker_labels     TEXT NOT NULL DEFAULT '[]',  -- JSON; of the active deployment: a worker must carry all of them
     turn              INTEGER NOT NULL DEFAULT 0,  -- raised beyond everybody's when it is served, so that projects take turns
     created_at        INTEGER NOT NULL,
     UNIQUE (workspace_id, name),
-    UNIQUE (id, workspace_id)             -- what belongs to a project names its workspace too, and the two must agree
+    UNIQUE (id, workspace_id),            -- what belongs to a project names its workspace too, and the two must agree
+    CHECK ((active_deployment IS NULL) = (activated_at IS NULL))
 ) STRICT;
+CREATE INDEX projects_by_turn ON projects (turn);
 
 CREATE TABLE deployments (
     seq           INTEGER PRIMARY KEY AUTOINCREMENT,   -- order of upload
@@ -155,7 +158,8 @@ CREATE TABLE runs (
     CHECK (has_turn = 1 OR holds_session = 1),             -- who wants no session waits for none
     CHECK ((state IN ('completed', 'failed', 'canceled')) = (ended_at IS NOT NULL)),
     CHECK ((state IN ('failed', 'canceled')) = (outcome IS NOT NULL)),
-    CHECK (ended_at IS NULL OR (owner IS NULL AND input_sealed IS NULL AND candidate_sealed IS NULL AND holds_session = 0))
+    CHECK (ended_at IS NULL OR (owner IS NULL AND input_sealed IS NULL AND candidate_sealed IS NULL AND proxy_sealed IS NULL
+                                AND holds_session = 0))
 ) STRICT;
 CREATE INDEX runs_claimable ON runs (project_id, seq) WHERE ended_at IS NULL AND owner IS NULL AND has_turn = 1;
 CREATE INDEX runs_unfinished ON runs (project_id, kind) WHERE ended_at IS NULL;
@@ -164,7 +168,6 @@ CREATE INDEX runs_of_worker ON runs (owner) WHERE owner IS NOT NULL;
 CREATE INDEX runs_ended ON runs (ended_at) WHERE ended_at IS NOT NULL;
 -- The line for a session, in order of acceptance.
 CREATE INDEX runs_of_session ON runs (session_key, seq) WHERE ended_at IS NULL AND holds_session = 1;
-CREATE INDEX runs_waiting_for_session ON runs (created_at) WHERE state = 'pending' AND holds_session = 1 AND owner IS NULL;
 -- Single flight: never two owners of one session, whatever the code does.
 CREATE UNIQUE INDEX runs_one_owner_of_session ON runs (session_key) WHERE owner IS NOT NULL AND holds_session = 1;
 
@@ -272,3 +275,4 @@ CREATE TABLE files (
     created_at    INTEGER NOT NULL,
     FOREIGN KEY (project_id, workspace_id) REFERENCES projects (id, workspace_id)
 ) STRICT;
+CREATE INDEX files_by_blob ON files (blob);

@@ -10,11 +10,13 @@ use keywright_domain::{
 use serde_json::Value;
 use sqlx::SqliteConnection;
 
-use super::record::run_seal;
-use crate::sqlite::halt::Halt;
-use crate::sqlite::row::Fields;
-use crate::sqlite::sealed::Seal;
-use crate::{Accepted, Idempotency, NewOperation, NewRun, RunRequest, SessionTarget, Vault};
+use crate::halt::Halt;
+use crate::row::Fields;
+use crate::row::history::NewEvent;
+use crate::row::runs::run_seal;
+use crate::sealed::Seal;
+use crate::sqlite::history::append_event;
+use crate::{Accepted, Idempotency, NewOperation, NewRun, RunEventKind, RunRequest, SessionTarget, Vault};
 
 /// Where a request belongs and when it came.
 struct Origin {
@@ -110,7 +112,7 @@ async fn find_earlier(tx: &mut SqliteConnection, origin: &Origin, given: &Idempo
     .await?;
     let Some(row) = row else { return Ok(None) };
     let fields = Fields::new(&row, "idempotency_keys", "key")?;
-    let sealed: Vec<u8> = fields.get("fingerprint_sealed")?;
+    let sealed = fields.bytes("fingerprint_sealed")?;
     if fingerprint_seal(origin, &given.key).open("fingerprint_sealed", &sealed)?.as_slice() != given.fingerprint {
         return Ok(Some(Accepted::KeyReused));
     }
@@ -186,6 +188,7 @@ async fn insert_session(
     Ok(())
 }
 
+/// Stores the run, at the end of the line for its session. It has its turn if that line is empty.
 async fn insert_run(
     tx: &mut SqliteConnection,
     origin: &Origin,
@@ -202,9 +205,12 @@ async fn insert_run(
         "INSERT INTO runs (id, workspace_id, project_id, kind, api, needs_session, may_recreate,
                            create_attempts, check_attempts, api_attempts, timeout_s, session_timeout_s, trace, session_trace,
                            session_key, session_id, session_ephemeral,
-                           parameters_sealed, input_sealed, proxy_sealed, sink_sealed, state, holds_session, created_at)
+                           parameters_sealed, input_sealed, proxy_sealed, sink_sealed, state, holds_session, has_turn, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-                 $18, $19, $20, $21, 'pending', $6, $22)",
+                 $18, $19, $20, $21, 'pending', $6,
+                 NOT $6 OR NOT EXISTS (
+                     SELECT 1 FROM runs e WHERE e.session_key = $15 AND e.ended_at IS NULL AND e.holds_session = 1
+                 ), $22)",
     )
     .bind(request.id.as_str())
     .bind(origin.workspace.as_str())
@@ -228,9 +234,10 @@ async fn insert_run(
     .bind(seal.proxy("proxy_sealed", request.proxy.as_ref())?)
     .bind(seal.json_optional("sink_sealed", sink)?)
     .bind(origin.now.as_micros())
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    let accepted = NewEvent { kind: RunEventKind::Accepted, worker: None, attempt: None, detail: None };
+    append_event(tx, &request.id, &accepted, origin.now).await
 }
 
 async fn insert_operation(

@@ -7,10 +7,12 @@ use keywright_domain::{ProjectId, RunEvent, RunId, RunReason, Timestamp};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::commit::{Kept, apply};
-use super::record::{Current, find_output, read_current};
-use crate::sqlite::halt::Halt;
-use crate::{RunOutput, Vault};
+use super::commit::apply;
+use super::find_output;
+use crate::halt::Halt;
+use crate::row::runs::{Current, Kept, read_current};
+use crate::sqlite::leases::is_held;
+use crate::{Held, RunOutput, Vault};
 
 /// Cancels one run of a project, unless it has ended.
 pub(super) async fn cancel_run(
@@ -48,15 +50,22 @@ pub(in crate::sqlite) async fn cancel_unfinished_api_runs(
 }
 
 /// Cancels runs that one other run has kept from their session for longer than they may wait.
-pub(super) async fn cancel_locked_out(tx: &mut SqliteConnection, vault: Vault, limit: u32, now: Timestamp) -> Result<u64, Halt> {
+pub(super) async fn cancel_locked_out(
+    tx: &mut SqliteConnection,
+    vault: Vault,
+    under: Held,
+    limit: u32,
+    now: Timestamp,
+) -> Result<Option<u64>, Halt> {
+    if !is_held(tx, &under, now).await? {
+        return Ok(None);
+    }
     let rows = sqlx::query(
-        "SELECT r.* FROM runs r
-         WHERE r.state = 'pending' AND r.holds_session = 1 AND r.owner IS NULL AND EXISTS (
-             SELECT 1 FROM runs holder
-             WHERE holder.session_key = r.session_key AND holder.ended_at IS NULL AND holder.holds_session = 1
-             AND holder.seq < r.seq AND holder.owner IS NOT NULL
-             AND $1 - max(r.created_at, holder.claimed_at) > r.timeout_s * 1000000
-         )
+        "SELECT r.* FROM runs holder
+         JOIN runs r ON r.session_key = holder.session_key AND r.ended_at IS NULL AND r.holds_session = 1
+         WHERE holder.owner IS NOT NULL AND holder.holds_session = 1
+         AND r.state = 'pending' AND r.has_turn = 0 AND r.seq > holder.seq
+         AND $1 - max(r.created_at, holder.claimed_at) > r.timeout_s * 1000000
          ORDER BY r.seq LIMIT $2",
     )
     .bind(now.as_micros())
@@ -64,7 +73,7 @@ pub(super) async fn cancel_locked_out(tx: &mut SqliteConnection, vault: Vault, l
     .fetch_all(&mut *tx)
     .await?;
     stop_all(tx, &vault, &rows, RunEvent::SessionLocked, now).await?;
-    Ok(rows.len() as u64)
+    Ok(Some(rows.len() as u64))
 }
 
 async fn stop_all(

@@ -6,11 +6,12 @@
 use keywright_domain::{RunKind, SessionKey, Timestamp};
 use sqlx::SqliteConnection;
 
-use super::record::{Current, run_seal};
 use crate::Vault;
-use crate::sqlite::auth_sessions::session_seal;
-use crate::sqlite::halt::Halt;
-use crate::sqlite::row::Fields;
+use crate::halt::Halt;
+use crate::row::Fields;
+use crate::row::auth_sessions::session_seal;
+use crate::row::runs::{Current, run_seal};
+use crate::sqlite::auth_sessions::shred_accepted;
 
 const NO_SESSION: Halt = Halt::Misuse("a run without a session has nothing to say about one");
 
@@ -87,8 +88,8 @@ async fn mark(tx: &mut SqliteConnection, run: &Current, now: Timestamp, statemen
 pub(super) async fn leave(tx: &mut SqliteConnection, run: &Current, now: Timestamp) -> Result<(), Halt> {
     let Some(key) = &run.session else { return Ok(()) };
     if run.is_session_ephemeral {
-        sqlx::query("DELETE FROM auth_sessions WHERE key = $1").bind(key.as_str()).execute(tx).await?;
-        return Ok(());
+        sqlx::query("DELETE FROM auth_sessions WHERE key = $1").bind(key.as_str()).execute(&mut *tx).await?;
+        return shred_accepted(tx, key.as_str()).await;
     }
     sqlx::query(
         "UPDATE auth_sessions SET status = 'expired', updated_at = $2
