@@ -53,7 +53,7 @@ class Crash:
         self.report = report
         self.dice = random.Random(seed)
         self.journal_path = folder / "journal"
-        options = ["--database", database] if database else []
+        options = ["--database-url", database] if database else []
         self.server = StubServer(folder / "data", self.journal_path, *options)
         self.server.deploy_stubs()
         self._database = options

@@ -85,6 +85,23 @@ class Journal:
         for attempt in self.starts_twice:
             violated(f"attempt {attempt} was started twice")
 
+    def check_one_at_a_time(self, violated: Note) -> int:
+        """No two attempts of one run at a time, whoever makes them: a worker that may be given up has ended its own before.
+
+        A process that was stopped in its tracks could not; returns how often that happened.
+        """
+        overlaps = 0
+        for run, spans in self._by_run().items():
+            for earlier, later in zip(spans, spans[1:], strict=False):
+                over = self.over_us(earlier)
+                if over is not None and over <= later.started_us:
+                    continue
+                if self.was_paused(earlier):
+                    overlaps += 1
+                else:
+                    violated(f"{run}/{later.number} started while attempt {earlier.number} was under way elsewhere")
+        return overlaps
+
     def check_budget(self, run: str, budgets: Mapping[str, int], violated: Note) -> None:
         """I2: user code starts at most as often as the run's budgets say."""
         starts: dict[str, int] = defaultdict(int)

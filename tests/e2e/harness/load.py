@@ -40,6 +40,8 @@ class Load:
                  violated: Violated) -> None:
         self.ledger = ledger
         self.answers: Counter[str] = Counter()
+        # The longest time in which somebody was told that it does not work now, seconds.
+        self.slowest_refusal_s = 0.0
         self._servers = servers
         self._random = random.Random(seed)
         self._seed = seed
@@ -95,6 +97,8 @@ class Load:
 
     def _count(self, what: str, response: httpx.Response, expected: set[int]) -> None:
         self.answers[f"{what} {response.status_code}"] += 1
+        if response.status_code == 503:
+            self.slowest_refusal_s = max(self.slowest_refusal_s, response.elapsed.total_seconds())
         if response.status_code not in expected | {503}:
             self._violated(f"{what}: {response.status_code} {response.text[:300]}")
 
@@ -225,7 +229,8 @@ class Load:
                 time.sleep(0.2)
 
     def check(self, server: StubServer, journal: Journal) -> int:
-        """Holds every run against the journal; returns how often a session was free before its canceled login was dead."""
+        """Holds every run against the journal; returns how often something was taken over from an attempt that was canceled or
+        whose process was stopped in its tracks, and that was not dead yet."""
         journal.check_attempts_start_once(self._violated)
         identities = Counter(promise.id for promise in self.ledger.acknowledged)
         for identity, count in identities.items():
@@ -235,7 +240,8 @@ class Load:
             if promise.outcome is not None and self._knows_run(server, promise):
                 self._check_run(server, journal, promise)
         self._check_refusals(server)
-        return journal.check_single_flight(self._is_excused, self._violated)
+        overlaps = journal.check_one_at_a_time(self._violated)
+        return overlaps + journal.check_single_flight(self._is_excused, self._violated)
 
     def _is_excused(self, span: Span) -> bool:
         return span.run in self.ledger.cancel_asked
