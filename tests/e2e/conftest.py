@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.postgres import Postgres
 from harness.server import Server
 from harness.site import Site
 
@@ -39,6 +40,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         server.deploy(folder)
     yield server
     assert server.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One PostgreSQL for all tests that want one; each makes a database of its own in it."""
+    postgres = Postgres()
+    yield postgres
+    postgres.close()
 
 
 @pytest.fixture

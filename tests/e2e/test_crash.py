@@ -13,7 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from accept.a01_crash import crash
+from accept.program import Report
 from conftest import make_login
+from harness.postgres import Postgres
 from harness.processes import wait_until_none_mention
 from harness.server import ROOT, Server
 from harness.site import Site
@@ -103,3 +106,15 @@ def _died(server: Server) -> bool:
     except Exception:  # noqa: BLE001 - still alive: the point was not reached
         server.kill()
         return False
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgres"])
+def test_nothing_acknowledged_is_lost_by_kills_under_load(tmp_path: Path, request: pytest.FixtureRequest, backend: str) -> None:
+    """The short form of acceptance A1."""
+    report = Report("A1", "quick", 1)
+    database = None
+    if backend == "postgres":
+        server: Postgres = request.getfixturevalue("postgres")
+        database = server.url(server.create_database())
+    crash(report, tmp_path, database, random_kills=10, kills_per_point=1)
+    assert report.violations == []
