@@ -5,6 +5,7 @@
 //! with S3) before [`Blobs::put`] returns. If the process dies while writing, the backend's temporary file is all that is
 //! left; a blob whose row was never committed is garbage, not damage.
 
+mod inventory;
 mod s3;
 
 use std::path::Path;
@@ -17,8 +18,9 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path};
 use thiserror::Error;
 
+pub use self::inventory::StoredObject;
 pub use self::s3::S3Options;
-use crate::{Entropy, Place, Vault, VaultError};
+use crate::{Entropy, Place, StoreError, Vault, VaultError};
 
 /// What can go wrong with a blob.
 #[derive(Debug, Error)]
@@ -32,6 +34,9 @@ pub enum BlobError {
     /// The blob does not open.
     #[error("a blob cannot be opened")]
     Sealed(#[from] VaultError),
+    /// The key that a blob needs cannot be had.
+    #[error("the key of a blob cannot be read")]
+    Key(#[source] Box<StoreError>),
     /// The folder cannot be made.
     #[error("the blob folder cannot be used")]
     Folder(#[source] std::io::Error),
@@ -46,9 +51,10 @@ pub enum BlobError {
 impl BlobError {
     /// Whether the same call can succeed later without anybody doing anything.
     #[must_use]
-    pub const fn is_retryable(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unavailable(_) => true,
+            Self::Key(error) => matches!(error.as_ref(), StoreError::Unavailable(_)),
             Self::Refused(_) | Self::Sealed(_) | Self::Folder(_) | Self::Unfaithful | Self::BadKey => false,
         }
     }
@@ -181,12 +187,16 @@ impl Blobs {
     /// # Errors
     /// See [`BlobError`]. A blob that does not open is an error, never other bytes.
     pub async fn get(&self, workspace: &WorkspaceId, key: &BlobKey) -> Result<Option<Bytes>, BlobError> {
-        let sealed = match self.backend.get(&location(workspace, key)).await {
-            Ok(found) => found.bytes().await?,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(error.into()),
+        let Some(sealed) = self.get_sealed(workspace, key).await? else { return Ok(None) };
+        let opened = match self.vault.open(place(workspace, key), &sealed) {
+            // It was sealed with a key that came meanwhile.
+            Err(error) if error.is_unknown_key() => {
+                self.vault.learn(workspace).await.map_err(|error| BlobError::Key(Box::new(error)))?;
+                self.vault.open(place(workspace, key), &sealed)
+            }
+            other => other,
         };
-        Ok(Some(self.vault.open(place(workspace, key), &sealed)?.into()))
+        Ok(Some(opened?.into()))
     }
 
     /// Removes a blob; one that is not there is fine.

@@ -15,6 +15,7 @@ pub mod planted;
 mod port;
 mod row;
 mod sealed;
+mod secrets;
 mod signals;
 pub mod sqlite;
 mod vault;
@@ -25,7 +26,7 @@ use async_trait::async_trait;
 use keywright_domain::Timestamp;
 
 pub use ambient::{Clock, Entropy, SystemClock, SystemEntropy};
-pub use blobs::{BlobError, BlobKey, Blobs, S3Options};
+pub use blobs::{BlobError, BlobKey, Blobs, S3Options, StoredObject};
 pub use error::StoreError;
 pub use links::FileLinks;
 pub use port::attempts::{AttemptClose, AttemptOutcome, AttemptRecord, Attempts, StoredBlob, TraceStatus};
@@ -34,14 +35,17 @@ pub use port::auth_sessions::{AuthSession, AuthSessions, SessionSecrets};
 pub use port::deployments::{BuildEnd, BuiltDeployment, Deployment, Deployments, NewDeployment};
 pub use port::files::{Files, StoredFile};
 pub use port::history::{Expired, GarbageBlob, History, RunEventKind, RunEventRecord};
+pub use port::inventory::{Inventory, NamedBlob, NamedBy};
 pub use port::key_values::KeyValues;
 pub use port::keys::{ApiKey, Bootstrap, Keys, NewKey};
 pub use port::leases::{Held, LeaseName, Leases};
 pub use port::operations::{Operation, Operations};
 pub use port::projects::{ActiveDeployment, Project, Projects};
 pub use port::runs::{
-    Accepted, Claimed, CommitOutcome, Idempotency, NewOperation, NewRun, RunCommit, RunOutput, RunRecord, RunRequest, Runs, SessionTarget,
+    Accepted, Claimed, CommitOutcome, Idempotency, NewOperation, NewRun, RunCommit, RunOutput, RunRecord, RunRequest, Runs,
+    SessionTarget,
 };
+pub use port::secrets::{DataKeys, SealedBatch, SealedCursor, Secrets};
 pub use port::workers::{NewWorker, Renewal, Rescued, Supersedes, WorkerRecord, WorkerStatus, Workers};
 pub use signals::Signals;
 pub use vault::{KeyVersion, MasterKey, MasterKeys, Place, Vault, VaultError, WrappedKey};

@@ -28,7 +28,7 @@ use crate::{Entropy, StoreError};
 pub(crate) use self::data_keys::KeySource;
 pub use self::data_keys::{KeyVersion, WrappedKey};
 pub use self::master::{MasterKey, MasterKeys};
-pub(crate) use self::sealing::header;
+pub(crate) use self::sealing::{HEADER_BYTES, header};
 
 /// What can be wrong with a key or a sealed value.
 #[derive(Debug, Error)]

@@ -224,7 +224,9 @@ impl From<StoreError> for ApiError {
 impl From<BlobError> for ApiError {
     fn from(error: BlobError) -> Self {
         match error {
-            BlobError::Unavailable(_) | BlobError::Refused(_) | BlobError::Folder(_) => Self::Unavailable(Box::new(error)),
+            BlobError::Unavailable(_) | BlobError::Key(_) | BlobError::Refused(_) | BlobError::Folder(_) => {
+                Self::Unavailable(Box::new(error))
+            }
             BlobError::Sealed(_) | BlobError::Unfaithful | BlobError::BadKey => Self::internal(error),
         }
     }

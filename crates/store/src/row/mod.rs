@@ -10,6 +10,7 @@ pub(crate) mod data_keys;
 pub(crate) mod deployments;
 pub(crate) mod files;
 pub(crate) mod history;
+pub(crate) mod inventory;
 pub(crate) mod keys;
 pub(crate) mod operations;
 pub(crate) mod projects;

@@ -22,7 +22,16 @@ fn the_key_file_is_private_and_never_replaced() {
     assert!(matches!(MasterKeys::load(&path), Err(VaultError::KeyFileOpen(_))));
     assert!(matches!(MasterKeys::load_or_draft(&path, &SystemEntropy), Err(VaultError::KeyFileOpen(_))));
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-    for wrong in ["", "\n", "nonsense", &"0".repeat(63), &"0".repeat(65), &"+1".repeat(32), "\u{e9}", &["0"; 17].map(|_| "00".repeat(32)).join("\n")] {
+    for wrong in [
+        "",
+        "\n",
+        "nonsense",
+        &"0".repeat(63),
+        &"0".repeat(65),
+        &"+1".repeat(32),
+        "\u{e9}",
+        &["0"; 17].map(|_| "00".repeat(32)).join("\n"),
+    ] {
         fs::write(&path, wrong).unwrap();
         assert!(matches!(MasterKeys::load_or_draft(&path, &SystemEntropy), Err(VaultError::NotAKey(_))), "{wrong}");
     }

@@ -28,9 +28,7 @@ pub(crate) fn header(version: KeyVersion) -> [u8; HEADER_BYTES] {
 pub(super) fn version_of(sealed: &[u8]) -> Result<KeyVersion, VaultError> {
     match sealed {
         [BARE, ..] => Ok(KeyVersion::FIRST),
-        [VERSIONED, a, b, c, d, ..] => {
-            KeyVersion::new(u32::from_be_bytes([*a, *b, *c, *d])).ok_or(VaultError::DoesNotOpen)
-        }
+        [VERSIONED, a, b, c, d, ..] => KeyVersion::new(u32::from_be_bytes([*a, *b, *c, *d])).ok_or(VaultError::DoesNotOpen),
         _ => Err(VaultError::DoesNotOpen),
     }
 }
@@ -64,13 +62,7 @@ pub(super) fn open(cipher: &XChaCha20Poly1305, place: &Place<'_>, sealed: &[u8])
     cipher.decrypt(&XNonce::from(*nonce), Payload { msg: ciphertext, aad: &aad }).map_err(|_| VaultError::DoesNotOpen)
 }
 
-fn seal_behind(
-    header: &[u8],
-    cipher: &XChaCha20Poly1305,
-    entropy: &dyn Entropy,
-    place: &Place<'_>,
-    plain: &[u8],
-) -> Vec<u8> {
+fn seal_behind(header: &[u8], cipher: &XChaCha20Poly1305, entropy: &dyn Entropy, place: &Place<'_>, plain: &[u8]) -> Vec<u8> {
     let nonce: [u8; NONCE_BYTES] = entropy.bytes();
     let aad = place.associated_data();
     let sealed = cipher
