@@ -190,6 +190,14 @@ impl Vault {
         self.known(workspace, Opened::newest).ok().map(|(version, _)| version)
     }
 
+    /// Refuses a data key that the vault does not know.
+    ///
+    /// # Errors
+    /// [`VaultError::is_unknown_key`] holds for all of them.
+    pub fn must_know(&self, workspace: &WorkspaceId, version: KeyVersion) -> Result<(), VaultError> {
+        self.known(workspace, |keys| Some(keys.get(version)))?.map(drop).ok_or(VaultError::UnknownKey(version))
+    }
+
     /// Says where data keys are stored that the vault has not met.
     pub(crate) fn set_source(&self, source: Arc<dyn KeySource>) {
         *self.inner.source.write().expect("no thread panics while it holds this lock") = Some(source);

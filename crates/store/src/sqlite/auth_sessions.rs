@@ -45,7 +45,7 @@ impl AuthSessions for SqliteStore {
     }
 
     async fn session_secrets(&self, key: &SessionKey) -> Result<Option<SessionSecrets>, StoreError> {
-        secrets(&self.readers, &self.vault, key).await.in_method("session_secrets")
+        self.open_sealed("session_secrets", || secrets(&self.readers, &self.vault, key)).await
     }
 }
 

@@ -27,14 +27,8 @@ async fn list_of(readers: &SqlitePool, workspace: &WorkspaceId) -> Result<Vec<Wr
     rows.iter().map(|row| read_data_key(row)).collect()
 }
 
-/// The keys of all workspaces.
-pub(super) async fn list(connection: &mut SqliteConnection) -> Result<Vec<WrappedKey>, Halt> {
-    let rows = sqlx::query("SELECT * FROM data_keys ORDER BY workspace_id, version").fetch_all(connection).await?;
-    rows.iter().map(|row| read_data_key(row)).collect()
-}
-
 /// The keys of all workspaces, each with whether its rotation is settled.
-pub(super) async fn list_standing(connection: impl SqliteExecutor<'_>) -> Result<Vec<(WrappedKey, bool)>, Halt> {
+pub(super) async fn list(connection: impl SqliteExecutor<'_>) -> Result<Vec<(WrappedKey, bool)>, Halt> {
     let rows = sqlx::query("SELECT * FROM data_keys ORDER BY workspace_id, version").fetch_all(connection).await?;
     rows.iter().map(|row| read_standing(row)).collect()
 }

@@ -10,7 +10,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 use super::SqliteStore;
 use super::runs::cancel_unfinished_api_runs;
 use crate::forms::to_json;
-use crate::halt::{Halt, InMethod as _};
+use crate::halt::Halt;
 use crate::row::deployments::{read_deployment, seal_built};
 use crate::row::workers::labels_json;
 use crate::{BuildEnd, BuiltDeployment, Deployment, Deployments, NewDeployment, StoreError, Vault};
@@ -70,11 +70,11 @@ impl Deployments for SqliteStore {
     }
 
     async fn get_deployment(&self, id: &DeploymentId) -> Result<Option<Deployment>, StoreError> {
-        async { get(&mut *self.readers.acquire().await?, &self.vault, id).await }.await.in_method("get_deployment")
+        self.open_sealed("get_deployment", || async { get(&mut *self.readers.acquire().await?, &self.vault, id).await }).await
     }
 
     async fn list_deployments(&self, project: &ProjectId, limit: u32) -> Result<Vec<Deployment>, StoreError> {
-        list(&self.readers, &self.vault, project, limit).await.in_method("list_deployments")
+        self.open_sealed("list_deployments", || list(&self.readers, &self.vault, project, limit)).await
     }
 
     async fn activate_deployment(&self, project: &ProjectId, id: &DeploymentId) -> Result<Option<Deployment>, StoreError> {

@@ -14,7 +14,7 @@ use crate::{KeyValues, StoreError, Vault};
 #[async_trait]
 impl KeyValues for SqliteStore {
     async fn get_value(&self, workspace: &WorkspaceId, project: &ProjectId, key: &str) -> Result<Option<Value>, StoreError> {
-        get(&self.readers, &self.vault, workspace, project, key).await.in_method("get_value")
+        self.open_sealed("get_value", || get(&self.readers, &self.vault, workspace, project, key)).await
     }
 
     async fn set_value(&self, workspace: &WorkspaceId, project: &ProjectId, key: &str, value: Value) -> Result<(), StoreError> {

@@ -9,8 +9,8 @@ use sqlx::{SqliteConnection, SqlitePool};
 use super::{SqliteStore, data_keys};
 use crate::halt::{Halt, InMethod as _};
 use crate::row::Fields;
-use crate::row::keys::read_key;
-use crate::{ApiKey, Bootstrap, KeyVersion, Keys, NewKey, StoreError, WrappedKey};
+use crate::row::keys::{FIND_LIVE_KEY, read_key, read_live_key};
+use crate::{ApiKey, Bootstrap, KeyVersion, Keys, NewKey, StoreError, Vault, WrappedKey};
 
 #[async_trait]
 impl Keys for SqliteStore {
@@ -27,7 +27,7 @@ impl Keys for SqliteStore {
     }
 
     async fn find_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
-        find_key(&self.readers, hash).await.in_method("find_key")
+        self.open_sealed("find_key", || find_key(&self.readers, &self.vault, hash)).await
     }
 
     async fn create_key(&self, workspace: &WorkspaceId, key: NewKey) -> Result<ApiKey, StoreError> {
@@ -73,12 +73,9 @@ async fn insert_key(tx: &mut SqliteConnection, workspace: WorkspaceId, key: NewK
     Ok(ApiKey { id: key.id, workspace, name: key.name, created_at: now, revoked_at: None })
 }
 
-async fn find_key(readers: &SqlitePool, hash: &[u8; 32]) -> Result<Option<ApiKey>, Halt> {
-    let row = sqlx::query("SELECT * FROM api_keys WHERE hash = $1 AND revoked_at IS NULL")
-        .bind(hash.as_slice())
-        .fetch_optional(readers)
-        .await?;
-    row.as_ref().map(|row| read_key(row)).transpose()
+async fn find_key(readers: &SqlitePool, vault: &Vault, hash: &[u8; 32]) -> Result<Option<ApiKey>, Halt> {
+    let row = sqlx::query(FIND_LIVE_KEY).bind(hash.as_slice()).fetch_optional(readers).await?;
+    row.as_ref().map(|row| read_live_key(row, vault)).transpose()
 }
 
 async fn list_keys(readers: &SqlitePool, workspace: &WorkspaceId) -> Result<Vec<ApiKey>, Halt> {

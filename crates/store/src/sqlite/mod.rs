@@ -37,7 +37,7 @@ pub use open::{NotDurable, OpenError};
 
 use self::runs::SetAside;
 use self::writer::Writer;
-use crate::halt::Halt;
+use crate::halt::{Halt, InMethod as _};
 use crate::{Clock, Signals, Store, StoreError, Vault};
 
 /// A store in one SQLite file.
@@ -60,13 +60,51 @@ impl SqliteStore {
         open::open(path, vault, clock).await
     }
 
+    /// Opens a database that a server may have open, to look at it or to change a little of it in short transactions. Takes no
+    /// lock, makes no file and brings no schema up to date.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; a schema that is not exactly this program's is one too.
+    pub async fn open_as_guest(path: &Path, vault: Vault, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        open::open_as_guest(path, vault, clock).await
+    }
+
     /// Has `work` done by the writer, in a transaction of its own as far as it can tell, at a moment of the database's clock.
+    /// Work that meets a data key which came meanwhile has changed nothing and is done once more with that key.
     async fn write<T, F>(&self, context: &'static str, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection, Timestamp) -> BoxFuture<'c, Result<T, Halt>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection, Timestamp) -> BoxFuture<'c, Result<T, Halt>> + Clone + Send + 'static,
     {
-        self.writer.write(context, work).await
+        match self.writer.write(context, work.clone()).await {
+            Err(StoreError::Vault(error)) if error.is_unknown_key() => {
+                self.learn_keys().await?;
+                self.writer.write(context, work).await
+            }
+            other => other,
+        }
+    }
+
+    /// Reads something that may have to be opened, once more if it meets a data key which came meanwhile.
+    async fn open_sealed<T, R>(&self, context: &'static str, work: impl Fn() -> R + Send) -> Result<T, StoreError>
+    where
+        R: Future<Output = Result<T, Halt>> + Send,
+    {
+        match work().await {
+            Err(Halt::Store(StoreError::Vault(error))) if error.is_unknown_key() => {
+                self.learn_keys().await?;
+                work().await.in_method(context)
+            }
+            other => other.in_method(context),
+        }
+    }
+
+    /// Tells the vault of every data key that there is.
+    async fn learn_keys(&self) -> Result<(), StoreError> {
+        for (key, _) in data_keys::list(&self.readers).await.in_method("learn_keys")? {
+            self.vault.add_data_key(&key)?;
+        }
+        Ok(())
     }
 }
 

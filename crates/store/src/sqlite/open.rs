@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{Migrate as _, MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Row, SqliteConnection};
 use thiserror::Error;
@@ -110,16 +110,54 @@ pub(super) async fn open(path: &Path, vault: Vault, clock: Arc<dyn Clock>) -> Re
     MIGRATIONS.run(&mut connection).await.map_err(|source| OpenError::Schema { path: path.to_owned(), source })?;
     load_data_keys(&mut connection, &vault).await?;
 
+    start(connection, options, path, vault, clock, Some(lock)).await
+}
+
+/// Opens the database at `path` beside whoever has it open.
+pub(super) async fn open_as_guest(path: &Path, vault: Vault, clock: Arc<dyn Clock>) -> Result<SqliteStore, OpenError> {
+    let failed = |source| OpenError::Database { path: path.to_owned(), source };
+    let options = options(path).create_if_missing(false);
+    let mut connection = options.connect().await.map_err(failed)?;
+    check_durability(&mut connection).await?;
+    check_schema(&mut connection).await.map_err(|source| OpenError::Schema { path: path.to_owned(), source })?;
+    load_data_keys(&mut connection, &vault).await?;
+    start(connection, options, path, vault, clock, None).await
+}
+
+async fn start(
+    connection: SqliteConnection,
+    options: SqliteConnectOptions,
+    path: &Path,
+    vault: Vault,
+    clock: Arc<dyn Clock>,
+    lock: Option<File>,
+) -> Result<SqliteStore, OpenError> {
     let readers = SqlitePoolOptions::new()
         .max_connections(MAX_READERS)
         .acquire_timeout(READER_TIMEOUT)
         .connect_with(options.clone().create_if_missing(false).pragma("query_only", "ON"))
         .await
-        .map_err(failed)?;
+        .map_err(|source| OpenError::Database { path: path.to_owned(), source })?;
     vault.set_source(Arc::new(DataKeyTable(readers.clone())));
     let signals = Signals::default();
     let writer = Writer::start(connection, options, clock, signals.clone(), lock);
     Ok(SqliteStore { writer, readers, vault, signals, set_aside: SetAside::default() })
+}
+
+/// Refuses a schema that is not exactly this program's, without changing it.
+async fn check_schema(connection: &mut SqliteConnection) -> Result<(), MigrateError> {
+    let applied = connection.list_applied_migrations(&MIGRATIONS.table_name).await?;
+    for migration in MIGRATIONS.iter() {
+        match applied.iter().find(|applied| applied.version == migration.version) {
+            Some(applied) if applied.checksum == migration.checksum => {}
+            Some(_) => return Err(MigrateError::VersionMismatch(migration.version)),
+            None => return Err(MigrateError::VersionNotPresent(migration.version)),
+        }
+    }
+    match applied.iter().find(|applied| !MIGRATIONS.version_exists(applied.version)) {
+        Some(newer) => Err(MigrateError::VersionMissing(newer.version)),
+        None => Ok(()),
+    }
 }
 
 /// What every connection runs with.
@@ -175,7 +213,7 @@ fn make_private(path: &Path) -> Result<(), OpenError> {
 }
 
 async fn load_data_keys(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), OpenError> {
-    for key in data_keys::list(connection).await.in_method("list_data_keys").map_err(OpenError::DataKeys)? {
+    for (key, _) in data_keys::list(connection).await.in_method("list_data_keys").map_err(OpenError::DataKeys)? {
         let wrong = |source| OpenError::WrongKey { workspace: key.workspace.to_string(), source };
         vault.add_data_key(&key).map_err(wrong)?;
     }

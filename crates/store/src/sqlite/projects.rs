@@ -5,18 +5,18 @@ use keywright_domain::WorkspaceId;
 use sqlx::SqlitePool;
 
 use super::SqliteStore;
-use crate::halt::{Halt, InMethod as _};
+use crate::halt::Halt;
 use crate::row::projects::read_project;
 use crate::{Project, Projects, StoreError, Vault};
 
 #[async_trait]
 impl Projects for SqliteStore {
     async fn find_project(&self, workspace: &WorkspaceId, name: &str) -> Result<Option<Project>, StoreError> {
-        find_project(&self.readers, &self.vault, workspace, name).await.in_method("find_project")
+        self.open_sealed("find_project", || find_project(&self.readers, &self.vault, workspace, name)).await
     }
 
     async fn list_projects(&self, workspace: &WorkspaceId) -> Result<Vec<Project>, StoreError> {
-        list_projects(&self.readers, &self.vault, workspace).await.in_method("list_projects")
+        self.open_sealed("list_projects", || list_projects(&self.readers, &self.vault, workspace)).await
     }
 }
 

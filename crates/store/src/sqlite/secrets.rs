@@ -18,7 +18,7 @@ use crate::{DataKeys, SealedBatch, SealedCursor, Secrets, StoreError, Vault};
 #[async_trait]
 impl Secrets for SqliteStore {
     async fn list_data_keys(&self) -> Result<Vec<DataKeys>, StoreError> {
-        let keys = data_keys::list_standing(&self.readers).await.in_method("list_data_keys")?;
+        let keys = data_keys::list(&self.readers).await.in_method("list_data_keys")?;
         secrets::standing(&self.vault, &keys).in_method("list_data_keys")
     }
 
@@ -79,7 +79,7 @@ impl SealedRows for SqliteStore {
 }
 
 async fn rotate(tx: &mut SqliteConnection, vault: Vault, now: Timestamp) -> Result<Vec<crate::WrappedKey>, Halt> {
-    let keys = data_keys::list_standing(&mut *tx).await?;
+    let keys = data_keys::list(&mut *tx).await?;
     let RotatedKeys { rewrapped, new } = secrets::rotated(&vault, &keys)?;
     for key in rewrapped {
         sqlx::query("UPDATE data_keys SET wrapped = $3 WHERE workspace_id = $1 AND version = $2")

@@ -42,13 +42,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts writing through `connection`; opens further ones with `options` when that one fails. Keeps `lock` until the
-    /// last work is done.
+    /// last work is done; a guest, who writes beside a server, has none.
     pub(super) fn start(
         connection: SqliteConnection,
         options: SqliteConnectOptions,
         clock: Arc<dyn Clock>,
         signals: Signals,
-        lock: File,
+        lock: Option<File>,
     ) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_QUEUED);
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
@@ -145,7 +145,7 @@ struct Desk {
 }
 
 impl Desk {
-    async fn serve(mut self, mut waiting: mpsc::Receiver<Box<dyn Queued>>, stop: CancellationToken, lock: File) {
+    async fn serve(mut self, mut waiting: mpsc::Receiver<Box<dyn Queued>>, stop: CancellationToken, lock: Option<File>) {
         let mut batch = Vec::with_capacity(MAX_BATCH);
         loop {
             let taken = tokio::select! {

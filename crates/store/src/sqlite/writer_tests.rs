@@ -28,7 +28,7 @@ impl Fixture {
         sqlx::query(table).execute(&mut connection).await.unwrap();
         let signals = Signals::default();
         let lock = File::create(folder.path().join("lock")).unwrap();
-        let writer = Writer::start(connection, options.clone(), Arc::new(SystemClock), signals.clone(), lock);
+        let writer = Writer::start(connection, options.clone(), Arc::new(SystemClock), signals.clone(), Some(lock));
         Self { writer, signals, options, _folder: folder }
     }
 

@@ -39,7 +39,8 @@ impl Runs for SqliteStore {
     }
 
     async fn find_run(&self, project: &ProjectId, id: &RunId) -> Result<Option<RunOutput>, StoreError> {
-        async { find_output(&mut *self.readers.acquire().await?, &self.vault, project, id).await }.await.in_method("find_run")
+        let find = || async { find_output(&mut *self.readers.acquire().await?, &self.vault, project, id).await };
+        self.open_sealed("find_run", find).await
     }
 
     async fn claim_runs(&self, worker: &WorkerId, limit: u32) -> Result<Claimed, StoreError> {
