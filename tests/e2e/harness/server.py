@@ -26,6 +26,9 @@ UNFINISHED = ("pending", "started", "in_progress")
 class Server:
     """A server on a data folder; it can be killed and started again on the same folder."""
 
+    # Words before the command, for what watches the process from outside.
+    _prefix: list[str] = []
+
     def __init__(self, data_dir: Path, *arguments: str, env: dict[str, str] | None = None) -> None:
         self.data_dir = data_dir
         self._arguments = arguments
@@ -39,7 +42,8 @@ class Server:
 
     def start(self, env: dict[str, str] | None = None) -> None:
         """Starts the process and waits until it is ready."""
-        command = [BINARY, "serve", "--data-dir", str(self.data_dir), "--listen", "127.0.0.1:0", "--runtime-dir", RUNTIME_DIR]
+        command = [*self._prefix, BINARY, "serve", "--data-dir", str(self.data_dir), "--listen", "127.0.0.1:0",
+                   "--runtime-dir", RUNTIME_DIR]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, *self._arguments], stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **(env or {})}

@@ -31,8 +31,9 @@ _DESCRIPTOR = re.compile(r"^(\d+|AT_FDCWD)<((?:\\x[0-9a-f]{2})*)>(?:\(deleted\))
 
 
 def under_strace(record: Path) -> list[str]:
-    """The words to put before a command so that what it asks for is recorded in a file."""
-    return ["strace", "-f", "-b", "execve", "-qq", "-y", "-xx", "-s", str(MAX_BYTES_OF_A_CALL), "-e", "signal=none",
+    """The words to put before a command so that what it asks for is recorded in a file. The process that is started is the
+    command itself; the recorder looks on from the side, and ends with it."""
+    return ["strace", "-D", "-f", "-b", "execve", "-qq", "-y", "-xx", "-s", str(MAX_BYTES_OF_A_CALL), "-e", "signal=none",
             "-e", f"trace={TRACED}", "-o", str(record), "--"]
 
 
