@@ -206,7 +206,7 @@ pub(crate) async fn nothing_is_kept_for_a_deleted_session(bench: &Bench) {
         assert_eq!(bench.store.commit_run(commit).await.unwrap(), CommitOutcome::SessionGone);
         let attempts = bench.store.list_attempts(&project, &record.id).await.unwrap().unwrap();
         assert_eq!(attempts.last().unwrap().outcome, None, "nothing was changed");
-        bench.store.cancel_run(&project, &record.id, RunReason::UserAction, bench.now()).await.unwrap();
+        bench.store.cancel_run(&project, &record.id, RunReason::UserAction).await.unwrap();
         assert_eq!(bench.store.find_auth_session(&project, "ada").await.unwrap(), None);
     };
     bench.accept_operation(&project, bench.create("ada", json!("in"))).await;
@@ -258,7 +258,7 @@ pub(crate) async fn an_ephemeral_session_ends_with_its_run(bench: &Bench) {
     assert!(bench.store.session_secrets(&key).await.unwrap().is_none());
 
     let run = bench.accept_run(&project, bench.runtime_run("auth-session-y", true, json!("in"))).await;
-    bench.store.cancel_run(&project, &run, RunReason::UserAction, bench.now()).await.unwrap();
+    bench.store.cancel_run(&project, &run, RunReason::UserAction).await.unwrap();
     assert_eq!(bench.store.list_auth_sessions(&project).await.unwrap(), []);
 }
 
@@ -266,9 +266,9 @@ pub(crate) async fn a_session_nobody_will_log_in_is_not_pending(bench: &Bench) {
     let project = bench.project("shop", 1).await;
     let first = bench.accept_run(&project, bench.runtime_run("ada", false, json!(1))).await;
     let second = bench.accept_run(&project, bench.runtime_run("ada", false, json!(2))).await;
-    bench.store.cancel_run(&project, &first, RunReason::UserAction, bench.now()).await.unwrap();
+    bench.store.cancel_run(&project, &first, RunReason::UserAction).await.unwrap();
     assert_eq!(status(bench, &project, "ada").await, SessionStatus::Pending, "the second run will log it in");
-    bench.store.cancel_run(&project, &second, RunReason::UserAction, bench.now()).await.unwrap();
+    bench.store.cancel_run(&project, &second, RunReason::UserAction).await.unwrap();
     assert_eq!(status(bench, &project, "ada").await, SessionStatus::Expired);
 }
 

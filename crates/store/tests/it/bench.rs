@@ -2,51 +2,156 @@
 //! through the domain's own state machine.
 
 use std::any::Any;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use keywright_domain::{
-    ApiName, AttemptCode, AttemptEnd, AttemptFailure, Attempts, AuthSessionId, Budgets, DeploymentId, Effect, KeyId, Language,
-    OperationId, ProjectId, ProjectName, ProxyUrl, RunEvent, RunId, RunKind, RunPlan, Secret, SessionKey, SessionStanding,
-    TimeoutSeconds, Timestamp, Transition, WorkerId, WorkspaceId,
+    ApiName, AttemptCode, AttemptEnd, AttemptFailure, Attempts, AuthSessionId, Budgets, DeploymentId, Effect, FileId, KeyId,
+    Language, NodeId, OperationId, ProjectId, ProjectName, ProxyUrl, RunEvent, RunId, RunKind, RunPlan, Secret, SessionKey,
+    SessionStanding, Stage, TimeoutSeconds, Timestamp, Transition, WorkerId, WorkerLabel, WorkerLabels, WorkspaceId,
 };
 use keywright_store::{
-    Accepted, AttemptClose, AttemptOutcome, BlobKey, BuiltDeployment, CommitOutcome, NewDeployment, NewKey, NewOperation, NewRun,
-    RunCommit, RunRecord, RunRequest, SessionTarget, Store,
+    Accepted, AttemptClose, AttemptOutcome, AttemptRecord, BlobKey, BuildEnd, BuiltDeployment, Claimed, Clock, CommitOutcome,
+    Held, LeaseName, NewDeployment, NewKey, NewOperation, NewRun, NewWorker, Rescued, RunCommit, RunRecord, RunRequest,
+    SessionTarget, Store, StoredBlob, StoredFile, Supersedes,
 };
 use serde_json::{Value, json};
+
+/// How long leases last, milliseconds.
+pub(crate) const TTL_MS: u32 = 30_000;
+
+/// A clock for a database: later than ever before whenever it is looked at, and moved by the test.
+#[derive(Debug)]
+pub(crate) struct BenchClock {
+    micros: AtomicU64,
+}
+
+impl Default for BenchClock {
+    fn default() -> Self {
+        Self { micros: AtomicU64::new(1_700_000_000_000_000) }
+    }
+}
+
+impl BenchClock {
+    fn tick(&self) -> u64 {
+        self.micros.fetch_add(1, Ordering::SeqCst)
+    }
+}
+
+impl Clock for BenchClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(i64::try_from(self.tick()).unwrap())
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_micros(self.tick())
+    }
+}
+
+/// A way into the database past the store, which looks neither at what rows name nor at what they may hold, as far as that
+/// can be switched off.
+#[async_trait]
+pub(crate) trait Raw: Send + Sync {
+    async fn execute(&self, statement: &str);
+}
 
 pub(crate) struct Bench {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) workspace: WorkspaceId,
-    pub(crate) worker: WorkerId,
+    clock: Arc<BenchClock>,
+    raw: Box<dyn Raw>,
+    is_damaged: AtomicBool,
+    worker: Mutex<WorkerId>,
     next_id: AtomicU64,
-    now_micros: AtomicI64,
     _keep: Box<dyn Any + Send + Sync>,
 }
 
 impl Bench {
-    /// A bench on an empty store; `keep` lives as long as the bench.
-    pub(crate) async fn new(store: Arc<dyn Store>, keep: impl Any + Send + Sync) -> Self {
+    /// A bench on an empty store that goes by `clock`; `keep` lives as long as the bench.
+    pub(crate) async fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<BenchClock>,
+        raw: impl Raw + 'static,
+        keep: impl Any + Send + Sync,
+    ) -> Self {
         let bench = Self {
             store,
             workspace: WorkspaceId::from_entropy([7; 16]),
-            worker: WorkerId::from_entropy([9; 21]),
+            clock,
+            raw: Box::new(raw),
+            is_damaged: AtomicBool::new(false),
+            worker: Mutex::new(WorkerId::from_entropy([9; 21])),
             next_id: AtomicU64::new(1),
-            now_micros: AtomicI64::new(1_700_000_000_000_000),
             _keep: Box::new(keep),
         };
-        bench.store.bootstrap(&bench.workspace, bench.key("first", [1; 32]), bench.now()).await.unwrap();
+        bench.store.bootstrap(&bench.workspace, bench.key("first", [1; 32])).await.unwrap();
+        bench.next_life().await;
         bench
     }
 
-    /// The present, later than ever before.
-    pub(crate) fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.now_micros.fetch_add(1, Ordering::SeqCst))
+    pub(crate) fn pass_seconds(&self, seconds: u64) {
+        self.clock.micros.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
     }
 
-    pub(crate) fn pass_seconds(&self, seconds: i64) {
-        self.now_micros.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+    /// Plants a damage; the store need not be sound afterwards.
+    pub(crate) async fn damage(&self, statement: &str) {
+        self.is_damaged.store(true, Ordering::SeqCst);
+        self.raw.execute(statement).await;
+    }
+
+    /// Whatever was done through the store, its promises hold.
+    pub(crate) async fn expect_sound(&self) {
+        if !self.is_damaged.load(Ordering::SeqCst) {
+            assert_eq!(self.store.audit(10).await.unwrap(), []);
+        }
+    }
+
+    /// The worker that takes and builds what the bench has taken and built.
+    pub(crate) fn worker(&self) -> WorkerId {
+        self.worker.lock().unwrap().clone()
+    }
+
+    /// A worker on a node of its own, with room for a hundred runs and without labels.
+    pub(crate) fn new_worker(&self) -> NewWorker {
+        NewWorker {
+            id: WorkerId::from_entropy(self.entropy()),
+            node: NodeId::from_entropy(self.entropy()),
+            host: "machine".to_owned(),
+            labels: WorkerLabels::new(),
+            capacity: 100,
+            version: "1.2.3".to_owned(),
+            supersedes: Supersedes::EarlierLivesOfNode,
+            ttl_ms: TTL_MS,
+        }
+    }
+
+    pub(crate) async fn join(&self, new: NewWorker) -> WorkerId {
+        let id = new.id.clone();
+        self.store.register_worker(new).await.unwrap();
+        id
+    }
+
+    /// Begins another life of the bench's worker, as a server does that has its database for itself.
+    pub(crate) async fn next_life(&self) -> Rescued {
+        let new = NewWorker { supersedes: Supersedes::Everybody, ..self.new_worker() };
+        *self.worker.lock().unwrap() = new.id.clone();
+        self.store.register_worker(new).await.unwrap()
+    }
+
+    /// Has the worker sit on the scheduler's seat.
+    pub(crate) async fn seat(&self) -> Held {
+        self.store.acquire_lease(LeaseName::Scheduler, &self.worker(), TTL_MS).await.unwrap().unwrap()
+    }
+
+    /// Whether the worker holds the run under this epoch.
+    pub(crate) async fn holds(&self, record: &RunRecord) -> bool {
+        self.store.list_claims(&self.worker()).await.unwrap().contains(&(record.id.clone(), record.epoch))
+    }
+
+    pub(crate) async fn attempts(&self, record: &RunRecord) -> Vec<AttemptRecord> {
+        self.store.list_attempts(&record.project, &record.id).await.unwrap().unwrap()
     }
 
     /// Bytes that make another id every time.
@@ -75,9 +180,51 @@ impl Bench {
     }
 
     pub(crate) async fn deploy(&self, name: &str, built: BuiltDeployment) -> (DeploymentId, ProjectId) {
-        let accepted = self.store.accept_deployment(&self.workspace, self.upload(name), self.now()).await.unwrap();
-        self.store.finish_build(&accepted.id, built, self.now()).await.unwrap();
+        let accepted = self.store.accept_deployment(&self.workspace, self.upload(name)).await.unwrap();
+        self.finish_build(&accepted.id, built).await;
         (accepted.id, accepted.project)
+    }
+
+    /// Has a deployment built well, whatever else waits for a build.
+    pub(crate) async fn finish_build(&self, id: &DeploymentId, built: BuiltDeployment) {
+        let builder = self.builder_of(id).await;
+        assert_eq!(self.store.finish_build(&builder, id, built).await.unwrap(), BuildEnd::Stored);
+    }
+
+    /// A worker that has taken this deployment, and nothing older, to be built.
+    pub(crate) async fn builder_of(&self, id: &DeploymentId) -> WorkerId {
+        let mut others = Vec::new();
+        let mut worker = self.worker();
+        let builder = loop {
+            let taken = self.store.claim_build(&worker).await.unwrap().expect("it waits for a build");
+            if taken.id == *id {
+                break worker;
+            }
+            others.push((worker, taken.id));
+            worker = self.join(self.new_worker()).await;
+        };
+        for (worker, id) in others {
+            self.store.release_build(&worker, &id).await.unwrap();
+        }
+        builder
+    }
+
+    pub(crate) fn blob(&self, size_bytes: u64) -> StoredBlob {
+        let number = self.next_id.fetch_add(1, Ordering::SeqCst);
+        StoredBlob { key: BlobKey::parse(&format!("blob-{number}")).unwrap(), size_bytes }
+    }
+
+    pub(crate) fn file(&self, project: &ProjectId, blob: StoredBlob) -> StoredFile {
+        StoredFile {
+            id: FileId::from_entropy(self.entropy()),
+            workspace: self.workspace.clone(),
+            project: project.clone(),
+            name: "rechnung größe.pdf".to_owned(),
+            content_type: None,
+            size_bytes: blob.size_bytes,
+            blob: blob.key,
+            created_at: Timestamp::from_micros(0),
+        }
     }
 
     pub(crate) fn request(&self, kind: RunKind, session: Option<SessionTarget>) -> RunRequest {
@@ -139,14 +286,14 @@ impl Bench {
     }
 
     pub(crate) async fn accept_run(&self, project: &ProjectId, new: NewRun) -> RunId {
-        match self.store.accept_run(&self.workspace, project, new, self.now()).await.unwrap() {
+        match self.store.accept_run(&self.workspace, project, new).await.unwrap() {
             Accepted::New { run, operation: None } => run,
             other => panic!("not accepted: {other:?}"),
         }
     }
 
     pub(crate) async fn accept_operation(&self, project: &ProjectId, new: NewOperation) -> (RunId, OperationId) {
-        match self.store.accept_operation(&self.workspace, project, new, self.now()).await.unwrap() {
+        match self.store.accept_operation(&self.workspace, project, new).await.unwrap() {
             Accepted::New { run, operation: Some(operation) } => (run, operation),
             other => panic!("not accepted: {other:?}"),
         }
@@ -154,7 +301,14 @@ impl Bench {
 
     /// Takes all that can go on.
     pub(crate) async fn claim(&self) -> Vec<RunRecord> {
-        self.store.claim_runs(&self.worker, 100, self.now()).await.unwrap()
+        self.claim_by(&self.worker(), 100).await
+    }
+
+    pub(crate) async fn claim_by(&self, worker: &WorkerId, limit: u32) -> Vec<RunRecord> {
+        match self.store.claim_runs(worker, limit).await.unwrap() {
+            Claimed::Runs(runs) => runs,
+            Claimed::WorkerGone => panic!("the worker is alive"),
+        }
     }
 
     /// Takes the only run that can go on.
@@ -187,6 +341,11 @@ impl Bench {
         self.committed(record, transition, None, None).await
     }
 
+    /// Begins an attempt of the API that is under way until somebody ends it.
+    pub(crate) async fn open_attempt(&self, record: &RunRecord) -> keywright_domain::AttemptNumber {
+        self.store.begin_attempt(&record.id, record.epoch, Stage::Api).await.unwrap().unwrap()
+    }
+
     /// Makes one attempt that ends so.
     pub(crate) async fn attempt(&self, record: RunRecord, end: AttemptEnd) -> RunRecord {
         let (transition, close) = self.attempted(&record, &end).await;
@@ -196,18 +355,13 @@ impl Bench {
     /// Begins an attempt and works out what its end leads to, without committing that.
     pub(crate) async fn attempted(&self, record: &RunRecord, end: &AttemptEnd) -> (Transition, AttemptClose) {
         let keywright_domain::RunState::Started(progress) = &record.state else { panic!("not started: {:?}", record.state) };
-        let number = self.store.begin_attempt(&record.id, record.epoch, progress.stage, self.now()).await.unwrap().unwrap();
+        let number = self.store.begin_attempt(&record.id, record.epoch, progress.stage).await.unwrap().unwrap();
         let outcome = match end {
             AttemptEnd::Failed(failure) => AttemptOutcome::Failed(failure.clone()),
             AttemptEnd::Aborted => AttemptOutcome::Aborted,
             AttemptEnd::Returned { .. } | AttemptEnd::Captured { .. } | AttemptEnd::CheckPassed => AttemptOutcome::Succeeded,
         };
-        let close = AttemptClose {
-            number,
-            outcome,
-            log_blob: BlobKey::parse(&format!("log-{}", number.get())).ok(),
-            is_trace_pending: false,
-        };
+        let close = AttemptClose { number, outcome, log: Some(self.blob(10)), is_trace_pending: false };
         (record.state.clone().on(&record.plan, RunEvent::AttemptEnded(end)).unwrap(), close)
     }
 
@@ -238,17 +392,7 @@ impl Bench {
         };
         let Transition { state, effects } = transition;
         assert_eq!(effects.contains(&Effect::KeepCandidate), candidate.is_some());
-        RunCommit {
-            run: record.id.clone(),
-            epoch: record.epoch,
-            state,
-            effects,
-            attempt,
-            candidate,
-            result,
-            payloads,
-            now: self.now(),
-        }
+        RunCommit { run: record.id.clone(), epoch: record.epoch, state, effects, attempt, candidate, result, payloads }
     }
 
     /// Takes a create or update, logs in and checks.
@@ -275,6 +419,10 @@ pub(crate) fn built(settings: &Value) -> BuiltDeployment {
         playwright_root: Some(".keywright/pw".to_owned()),
         warnings: Vec::new(),
     }
+}
+
+pub(crate) fn labels(texts: &[&str]) -> WorkerLabels {
+    texts.iter().map(|text| WorkerLabel::parse(text).unwrap()).collect()
 }
 
 pub(crate) fn session_id(name: &str) -> AuthSessionId {

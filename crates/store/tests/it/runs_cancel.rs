@@ -10,12 +10,12 @@ pub(crate) async fn a_waiting_run_is_canceled(bench: &Bench) {
     let project = bench.project("shop", 1).await;
     let other = bench.project("other", 1).await;
     let (run, _) = bench.accept_operation(&project, bench.create("ada", json!({}))).await;
-    assert_eq!(bench.store.cancel_run(&other, &run, RunReason::UserAction, bench.now()).await.unwrap(), None);
+    assert_eq!(bench.store.cancel_run(&other, &run, RunReason::UserAction).await.unwrap(), None);
     let unknown = RunId::from_entropy(bench.entropy());
-    assert_eq!(bench.store.cancel_run(&project, &unknown, RunReason::UserAction, bench.now()).await.unwrap(), None);
+    assert_eq!(bench.store.cancel_run(&project, &unknown, RunReason::UserAction).await.unwrap(), None);
     assert_eq!(bench.store.find_run(&project, &run).await.unwrap().unwrap().state, RunState::Pending);
 
-    let output = bench.store.cancel_run(&project, &run, RunReason::UserAction, bench.now()).await.unwrap().unwrap();
+    let output = bench.store.cancel_run(&project, &run, RunReason::UserAction).await.unwrap().unwrap();
     assert_eq!((output.state, output.started_at), (RunState::Canceled(RunReason::UserAction), None));
     assert!(output.ended_at.is_some());
     assert!(bench.claim().await.is_empty());
@@ -28,14 +28,14 @@ pub(crate) async fn a_canceled_run_stays_canceled_whatever_its_worker_does(bench
     let run = bench.accept_run(&project, bench.api_run(None)).await;
     let record = bench.take().await;
     let (transition, close) = bench.attempted(&record, &returned(json!("late"))).await;
-    bench.store.cancel_run(&project, &run, RunReason::UserAction, bench.now()).await.unwrap();
+    bench.store.cancel_run(&project, &run, RunReason::UserAction).await.unwrap();
 
     let late = bench.commit(&record, transition, Some(close), Some(returned(json!("late"))));
     assert_eq!(bench.store.commit_run(late).await.unwrap(), CommitOutcome::Stale);
-    assert_eq!(bench.store.begin_attempt(&run, record.epoch, Stage::Api, bench.now()).await.unwrap(), None);
-    assert!(!bench.store.is_claim_current(&run, record.epoch).await.unwrap());
+    assert_eq!(bench.store.begin_attempt(&run, record.epoch, Stage::Api).await.unwrap(), None);
+    assert!(!bench.holds(&record).await);
     bench.store.release_run(&run, record.epoch).await.unwrap();
-    bench.store.release_all_claims().await.unwrap();
+    assert_eq!(bench.next_life().await.runs, 0);
     assert!(bench.claim().await.is_empty());
 
     let output = bench.store.find_run(&project, &run).await.unwrap().unwrap();
@@ -50,7 +50,7 @@ pub(crate) async fn an_ended_run_is_left_as_it_is(bench: &Bench) {
     let record = bench.take().await;
     bench.attempt(record, returned(json!(1))).await;
     let before = bench.store.find_run(&project, &run).await.unwrap();
-    let after = bench.store.cancel_run(&project, &run, RunReason::UserAction, bench.now()).await.unwrap();
+    let after = bench.store.cancel_run(&project, &run, RunReason::UserAction).await.unwrap();
     assert_eq!(after, before);
     assert_eq!(bench.store.find_run(&project, &run).await.unwrap(), before);
 }
@@ -64,7 +64,7 @@ pub(crate) async fn canceling_a_recreate_leaves_the_session_expired(bench: &Benc
         record = bench.attempt(record, failed(AttemptCode::AuthCheckFailed)).await;
     }
     assert!(matches!(&record.state, RunState::Started(progress) if progress.stage == Stage::Create));
-    bench.store.cancel_run(&project, &run, RunReason::UserAction, bench.now()).await.unwrap();
+    bench.store.cancel_run(&project, &run, RunReason::UserAction).await.unwrap();
     let session = bench.store.find_auth_session(&project, "ada").await.unwrap().unwrap();
     assert_eq!((session.status, session.generation), (SessionStatus::Expired, 1));
 }
@@ -78,7 +78,7 @@ pub(crate) async fn a_run_is_locked_out_only_by_one_long_holder(bench: &Bench) {
     patient.timeout = keywright_domain::TimeoutSeconds::new(600).unwrap();
     let patient = bench.accept_run(&project, patient).await;
     let (last, _) = bench.accept_operation(&project, bench.validate("ada")).await;
-    let canceled = async |limit| bench.store.cancel_locked_out(limit, bench.now()).await.unwrap();
+    let canceled = async |limit| bench.store.cancel_locked_out(&bench.seat().await, limit).await.unwrap().unwrap();
 
     // Nobody has the session yet: all four only wait to be taken.
     bench.pass_seconds(3_600);
@@ -99,5 +99,5 @@ pub(crate) async fn a_run_is_locked_out_only_by_one_long_holder(bench: &Bench) {
     let session = bench.store.find_auth_session(&project, "ada").await.unwrap().unwrap();
     assert_eq!(session.status, SessionStatus::Ready, "being locked out says nothing about the session");
     assert_eq!(bench.store.find_run(&project, &patient).await.unwrap().unwrap().state, RunState::Pending);
-    assert!(bench.store.is_claim_current(&holder, record.epoch).await.unwrap());
+    assert!(bench.holds(&record).await);
 }

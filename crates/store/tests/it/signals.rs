@@ -1,46 +1,44 @@
 //! Facts about the signals that commits send.
 
-use keywright_domain::{FileId, RunReason, Stage};
-use keywright_store::{BlobKey, StoredFile, TraceStatus};
+use keywright_domain::{RetentionPolicy, RunReason, Stage};
 use serde_json::json;
 
-use crate::bench::{Bench, built};
+use crate::bench::{Bench, TTL_MS, built};
 
 pub(crate) async fn every_write_announces_itself_and_nothing_else_does(bench: &Bench) {
-    let store = &bench.store;
+    let (store, worker) = (&bench.store, bench.worker());
     let mut commits = store.signals().subscribe();
     let mut announced = |what: &str, expected: bool| {
         assert_eq!(commits.has_changed().unwrap(), expected, "{what}");
         commits.mark_unchanged();
     };
     announced("nothing yet", false);
-    let key = store.create_key(&bench.workspace, bench.key("k", [5; 32]), bench.now()).await.unwrap();
+    let key = store.create_key(&bench.workspace, bench.key("k", [5; 32])).await.unwrap();
     announced("create_key", true);
-    store.revoke_key(&bench.workspace, &key.id, bench.now()).await.unwrap();
+    store.revoke_key(&bench.workspace, &key.id).await.unwrap();
     announced("revoke_key", true);
-    let deployment = store.accept_deployment(&bench.workspace, bench.upload("shop"), bench.now()).await.unwrap();
+    let deployment = store.accept_deployment(&bench.workspace, bench.upload("shop")).await.unwrap();
     announced("accept_deployment", true);
-    store.finish_build(&deployment.id, built(&json!({})), bench.now()).await.unwrap();
+    store.claim_build(&worker).await.unwrap();
+    announced("claim_build", true);
+    store.release_build(&worker, &deployment.id).await.unwrap();
+    announced("release_build", true);
+    store.claim_build(&worker).await.unwrap();
+    store.finish_build(&worker, &deployment.id, built(&json!({}))).await.unwrap();
     announced("finish_build", true);
+    store.claim_build(&worker).await.unwrap();
+    announced("a claim of no build", false);
     let project = deployment.project;
-    let refused = store.accept_deployment(&bench.workspace, bench.upload("shop"), bench.now()).await.unwrap();
+    let refused = store.accept_deployment(&bench.workspace, bench.upload("shop")).await.unwrap();
+    store.claim_build(&worker).await.unwrap();
     announced("accept_deployment", true);
-    store.refuse_build(&refused.id, Vec::new(), bench.now()).await.unwrap();
+    store.refuse_build(&worker, &refused.id, Vec::new()).await.unwrap();
     announced("refuse_build", true);
-    store.activate_deployment(&project, &deployment.id, bench.now()).await.unwrap();
+    store.activate_deployment(&project, &deployment.id).await.unwrap();
     announced("activate_deployment", true);
     store.set_value(&bench.workspace, &project, "k", json!(1)).await.unwrap();
     announced("set_value", true);
-    let file = StoredFile {
-        id: FileId::from_entropy(bench.entropy()),
-        workspace: bench.workspace.clone(),
-        project: project.clone(),
-        name: "f".to_owned(),
-        content_type: None,
-        size_bytes: 1,
-        blob: BlobKey::parse("b").unwrap(),
-        created_at: bench.now(),
-    };
+    let file = bench.file(&project, bench.blob(1));
     store.insert_file(file).await.unwrap();
     announced("insert_file", true);
 
@@ -54,21 +52,31 @@ pub(crate) async fn every_write_announces_itself_and_nothing_else_does(bench: &B
     announced("another claim of nothing", false);
     let record = bench.begin(record).await;
     announced("commit_run", true);
-    let number = store.begin_attempt(&record.id, record.epoch, Stage::Create, bench.now()).await.unwrap().unwrap();
+    let number = store.begin_attempt(&record.id, record.epoch, Stage::Create).await.unwrap().unwrap();
     announced("begin_attempt", true);
-    store.file_log(&record.id, number, BlobKey::parse("b").unwrap()).await.unwrap();
+    store.file_log(&record.id, number, bench.blob(1)).await.unwrap();
     announced("file_log", true);
-    store.file_trace(&record.id, number, TraceStatus::Pending).await.unwrap();
+    store.drop_trace(&record.id, number, "gone").await.unwrap();
+    announced("drop_trace", true);
+    store.file_trace(&record.id, number, bench.blob(1)).await.unwrap();
     announced("file_trace", true);
-    store.drop_pending_traces("gone").await.unwrap();
-    announced("drop_pending_traces", true);
     store.release_run(&record.id, record.epoch).await.unwrap();
     announced("release_run", true);
-    store.release_all_claims().await.unwrap();
+    store.release_run(&record.id, record.epoch).await.unwrap();
     announced("a release of nothing", false);
-    store.cancel_locked_out(10, bench.now()).await.unwrap();
+    let seat = bench.seat().await;
+    announced("acquire_lease", true);
+    store.cancel_locked_out(&seat, 10).await.unwrap();
     announced("nobody locked out", false);
-    store.cancel_run(&project, &record.id, RunReason::UserAction, bench.now()).await.unwrap();
+    store.rescue_workers(&seat, 10).await.unwrap();
+    announced("nobody lost", false);
+    store.expire_history(&seat, &RetentionPolicy::default(), 10).await.unwrap();
+    announced("nothing is too old", false);
+    store.release_lease(&seat).await.unwrap();
+    announced("release_lease", true);
+    store.renew_worker(&worker, TTL_MS).await.unwrap();
+    announced("renew_worker", true);
+    store.cancel_run(&project, &record.id, RunReason::UserAction).await.unwrap();
     announced("cancel_run", true);
     store.delete_auth_session(&project, "ada").await.unwrap();
     announced("delete_auth_session", true);
@@ -77,5 +85,12 @@ pub(crate) async fn every_write_announces_itself_and_nothing_else_does(bench: &B
 
     store.find_run(&project, &record.id).await.unwrap();
     store.list_auth_sessions(&project).await.unwrap();
+    store.audit(10).await.unwrap();
     announced("reading", false);
+    store.ping().await.unwrap();
+    announced("ping", false);
+    bench.next_life().await;
+    announced("register_worker", true);
+    store.retire_worker(&bench.worker()).await.unwrap();
+    announced("retire_worker", true);
 }

@@ -1,30 +1,57 @@
 //! What only a store in a file can be asked: whether it is alone, private, durable, and silent about secrets.
 
+use std::any::Any;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use keywright_domain::{AttemptEnd, ProjectId, RunId, RunState, WorkspaceId};
 use keywright_store::sqlite::{OpenError, SqliteStore};
 use keywright_store::{
-    Keys as _, MasterKey, NewKey, Projects as _, Runs as _, Store, StoreError, SystemEntropy, Vault, VaultError,
+    Audit as _, Clock, Keys as _, MasterKey, NewKey, Projects as _, Runs as _, Store, StoreError, SystemClock, SystemEntropy, Vault,
+    VaultError,
 };
 use serde_json::json;
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use crate::bench::{Bench, captured, proxy, returned};
+use crate::bench::{Bench, BenchClock, Raw, captured, proxy, returned};
 
 fn vault(key: u8) -> Vault {
     Vault::new(MasterKey::from_bytes([key; 32]), Arc::new(SystemEntropy))
 }
 
+/// A store with a clock that nobody moves.
+async fn open(path: &Path, key: u8) -> Result<SqliteStore, OpenError> {
+    SqliteStore::open(path, vault(key), Arc::new(SystemClock)).await
+}
+
 /// A bench on a fresh database in a folder that goes with it.
 pub(crate) async fn bench() -> Bench {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("keywright.db"), vault(1)).await.unwrap();
-    Bench::new(Arc::new(store), folder).await
+    bench_at(&folder.path().join("keywright.db"), folder).await
+}
+
+/// A bench on the database at this place.
+async fn bench_at(path: &Path, keep: impl Any + Send + Sync) -> Bench {
+    let clock = Arc::new(BenchClock::default());
+    let store = SqliteStore::open(path, vault(1), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+    Bench::new(Arc::new(store), clock, RawFile(path.to_owned()), keep).await
+}
+
+/// The file itself, for damages.
+struct RawFile(PathBuf);
+
+#[async_trait]
+impl Raw for RawFile {
+    async fn execute(&self, statement: &str) {
+        let mut connection = raw(&self.0).await;
+        for statement in ["PRAGMA foreign_keys = OFF", "PRAGMA ignore_check_constraints = ON", statement] {
+            sqlx::query(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap();
+        }
+    }
 }
 
 /// A connection of our own, past the store.
@@ -36,13 +63,13 @@ async fn raw(path: &Path) -> SqliteConnection {
 async fn a_second_server_is_refused_until_the_first_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keywright.db");
-    let first = SqliteStore::open(&path, vault(1)).await.unwrap();
-    let second = SqliteStore::open(&path, vault(1)).await.unwrap_err();
+    let first = open(&path, 1).await.unwrap();
+    let second = open(&path, 1).await.unwrap_err();
     assert!(matches!(second, OpenError::InUse(_)));
     assert!(second.to_string().contains("in use by another server"), "{second}");
     first.close().await;
-    let third = SqliteStore::open(&path, vault(1)).await.unwrap();
-    assert!(matches!(first.release_all_claims().await, Err(StoreError::Unavailable(_))), "a closed store takes no writes");
+    let third = open(&path, 1).await.unwrap();
+    assert!(matches!(first.ping().await, Err(StoreError::Unavailable(_))), "a closed store takes no writes");
     drop(third);
 }
 
@@ -50,16 +77,16 @@ async fn a_second_server_is_refused_until_the_first_is_gone() {
 async fn another_master_key_does_not_open_the_data() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keywright.db");
-    let store = SqliteStore::open(&path, vault(1)).await.unwrap();
+    let store = open(&path, 1).await.unwrap();
     let workspace = WorkspaceId::from_entropy([7; 16]);
     let key = NewKey { id: keywright_domain::KeyId::from_entropy([1; 21]), name: "first".to_owned(), hash: [1; 32] };
-    store.bootstrap(&workspace, key, keywright_domain::Timestamp::from_micros(1)).await.unwrap();
+    store.bootstrap(&workspace, key).await.unwrap();
     store.close().await;
-    let wrong = SqliteStore::open(&path, vault(2)).await.unwrap_err();
+    let wrong = open(&path, 2).await.unwrap_err();
     assert!(
         matches!(&wrong, OpenError::WrongKey { workspace: named, source: VaultError::DoesNotOpen } if named == workspace.as_str())
     );
-    SqliteStore::open(&path, vault(1)).await.unwrap();
+    open(&path, 1).await.unwrap();
 }
 
 #[tokio::test]
@@ -68,7 +95,7 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let path = folder.path().join("keywright.db");
     let content = "somebody's letters\n".repeat(1_000);
     std::fs::write(&path, &content).unwrap();
-    assert!(matches!(SqliteStore::open(&path, vault(1)).await, Err(OpenError::Database { .. })));
+    assert!(matches!(open(&path, 1).await, Err(OpenError::Database { .. })));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
 }
 
@@ -76,21 +103,20 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
 async fn a_newer_schema_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keywright.db");
-    SqliteStore::open(&path, vault(1)).await.unwrap().close().await;
+    open(&path, 1).await.unwrap().close().await;
     let mut connection = raw(&path).await;
     sqlx::query("INSERT INTO _sqlx_migrations SELECT 999, 'later', installed_on, success, checksum, 0 FROM _sqlx_migrations")
         .execute(&mut connection)
         .await
         .unwrap();
-    assert!(matches!(SqliteStore::open(&path, vault(1)).await, Err(OpenError::Schema { .. })));
+    assert!(matches!(open(&path, 1).await, Err(OpenError::Schema { .. })));
 }
 
 #[tokio::test]
 async fn secrets_are_not_in_the_files_and_the_files_are_ours_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keywright.db");
-    let store = Arc::new(SqliteStore::open(&path, vault(1)).await.unwrap());
-    let bench = Bench::new(Arc::clone(&store) as Arc<dyn Store>, ()).await;
+    let bench = bench_at(&path, ()).await;
     let settings = json!({ "proxy": { "deployed": "http://u:canary-settings@proxy.example.test:81" } });
     let (_, project) = bench.deploy("shop", crate::bench::built(&settings)).await;
 
@@ -114,7 +140,7 @@ async fn secrets_are_not_in_the_files_and_the_files_are_ours_alone() {
     bench.store.delete_auth_session(&project, "ada").await.unwrap();
 
     assert_no_canary(folder.path());
-    store.close().await;
+    bench.store.close().await;
     assert_no_canary(folder.path());
 }
 
@@ -141,7 +167,7 @@ fn assert_no_canary(folder: &Path) {
 async fn a_secret_that_was_moved_is_reported_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keywright.db");
-    let bench = Bench::new(Arc::new(SqliteStore::open(&path, vault(1)).await.unwrap()), ()).await;
+    let bench = bench_at(&path, ()).await;
     let project = bench.project("shop", 1).await;
     bench.ready_session(&project, "ada", json!({}), json!("hers")).await;
     bench.ready_session(&project, "bob", json!({}), json!("his")).await;
@@ -165,7 +191,7 @@ async fn a_secret_that_was_moved_is_reported_with_its_place() {
 async fn a_row_that_makes_no_sense_is_reported_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keywright.db");
-    let bench = Bench::new(Arc::new(SqliteStore::open(&path, vault(1)).await.unwrap()), ()).await;
+    let bench = bench_at(&path, ()).await;
     let project = bench.project("shop", 1).await;
     let run = bench.accept_run(&project, bench.api_run(None)).await;
     let mut connection = raw(&path).await;
@@ -190,7 +216,7 @@ async fn a_row_that_makes_no_sense_is_reported_with_its_place() {
 async fn a_damaged_run_does_not_keep_others_from_going_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keywright.db");
-    let bench = Bench::new(Arc::new(SqliteStore::open(&path, vault(1)).await.unwrap()), ()).await;
+    let bench = bench_at(&path, ()).await;
     let project = bench.project("shop", 2).await;
     let damaged = bench.accept_run(&project, bench.api_run(None)).await;
     let sound = bench.accept_run(&project, bench.api_run(None)).await;
@@ -209,8 +235,7 @@ async fn a_damaged_run_does_not_keep_others_from_going_on() {
 async fn accept_until_killed() {
     #[expect(clippy::disallowed_methods, reason = "the only way to hand the folder to a test in another process")]
     let folder = std::env::var("KEYWRIGHT_TEST_FOLDER").unwrap();
-    let store = SqliteStore::open(&Path::new(&folder).join("keywright.db"), vault(1)).await.unwrap();
-    let bench = Bench::new(Arc::new(store), ()).await;
+    let bench = bench_at(&Path::new(&folder).join("keywright.db"), ()).await;
     let project = bench.project("shop", 10).await;
     let mut out = std::io::stderr();
     for number in 0.. {
@@ -246,10 +271,12 @@ async fn what_was_accepted_survives_a_kill() {
     child.wait().unwrap();
     assert!(accepted.len() >= 50, "it ended by itself after {} runs", accepted.len());
 
-    let store = SqliteStore::open(&folder.path().join("keywright.db"), vault(1)).await.unwrap();
+    let store = open(&folder.path().join("keywright.db"), 1).await.unwrap();
     let project: ProjectId = store.find_project(&WorkspaceId::from_entropy([7; 16]), "shop").await.unwrap().unwrap().id;
     for id in &accepted {
         assert_eq!(store.find_run(&project, id).await.unwrap().unwrap().state, RunState::Pending, "{id}");
     }
-    assert_eq!(store.release_all_claims().await.unwrap(), 10, "as many as its project may have");
+    assert_eq!(store.audit(10).await.unwrap(), []);
+    let held = store.list_workers(10).await.unwrap().into_iter().map(|worker| worker.runs).sum::<u64>();
+    assert_eq!(held, 10, "as many as its project may have");
 }
