@@ -172,7 +172,7 @@ fn a_server_that_dies_while_it_takes_up_what_was_left_can_be_started_again() {
         run
     });
     drop(first);
-    for moment in ["before release_all_claims", "after release_all_claims", "after claim_runs"] {
+    for moment in ["before register_worker", "after register_worker", "after claim_runs"] {
         let life = runtime();
         life.block_on(async {
             let hook = Hook::when(move |name| name == moment);

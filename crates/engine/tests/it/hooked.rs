@@ -1,29 +1,59 @@
-//! A store that stops the world at a chosen moment, and is the real one otherwise.
+//! A node's way to the store: the real store, with moments at which the world can stop, calls that can fail or stay without
+//! an answer, and signals that can stay away.
 //!
-//! At its moment the call never returns, the test is told, and drops everything the server had: what a kill leaves.
+//! At its moment the call never returns, the test is told, and drops everything the server had: what a kill leaves. While the
+//! real store works, virtual time stands still, so that it takes no time at all.
 
+use std::collections::HashMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use keywright_domain::{
-    AttemptNumber, DeploymentId, FileId, KeyId, OperationId, Problem, ProjectId, RunId, RunReason, SessionKey, Stage, Timestamp,
-    WorkerId, WorkspaceId,
+    AttemptNumber, DeploymentId, Epoch, FileId, KeyId, OperationId, Problem, ProjectId, RetentionPolicy, RunId, RunReason,
+    SessionKey, Stage, Timestamp, WorkerId, WorkspaceId,
 };
 use keywright_store::{
-    Accepted, ApiKey, AttemptRecord, Attempts, AuthSession, AuthSessions, BlobKey, Bootstrap, BuiltDeployment, CommitOutcome,
-    Deployment, Deployments, Files, KeyValues, Keys, NewDeployment, NewKey, NewOperation, NewRun, Operation, Operations, Project,
-    Projects, RunCommit, RunOutput, RunRecord, Runs, SessionSecrets, Signals, Store, StoreError, StoredFile, TraceStatus,
+    Accepted, ApiKey, AttemptRecord, Attempts, Audit, AuthSession, AuthSessions, Bootstrap, BuildEnd, BuiltDeployment, Claimed,
+    CommitOutcome, Deployment, Deployments, Expired, Files, GarbageBlob, Held, History, KeyValues, Keys, LeaseName, Leases,
+    NewDeployment, NewKey, NewOperation, NewRun, NewWorker, Operation, Operations, Project, Projects, Renewal, Rescued,
+    RunCommit, RunEventRecord, RunOutput, Runs, SessionSecrets, Signals, Store, StoreError, StoredBlob, StoredFile, Violation,
+    WorkerRecord, Workers,
 };
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use crate::time::WorldTime;
+
 /// Decides, at every named moment, whether the world stops there.
 type Decide = Box<dyn FnMut(&'static str) -> bool + Send>;
 
-/// The moments.
+/// How the way to the store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Open.
+    Open,
+    /// The store says at once that it is not available.
+    Refused,
+    /// Calls are swallowed: nothing comes back, whatever happens later.
+    Swallowed,
+}
+
+/// When a call that fails is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carried {
+    /// Not at all.
+    No,
+    /// It is, and only the answer is lost.
+    Yes,
+}
+
+/// The moments and faults of one node's way.
 pub(crate) struct Hook {
     decide: Mutex<Decide>,
-    failures: Mutex<Vec<(&'static str, StoreError)>>,
+    failures: Mutex<Vec<(&'static str, Carried, StoreError)>>,
+    calls: Mutex<HashMap<&'static str, usize>>,
+    way: Mutex<Way>,
     stopped: Mutex<Option<&'static str>>,
     reached: Notify,
 }
@@ -43,14 +73,22 @@ impl Hook {
         Arc::new(Self {
             decide: Mutex::new(Box::new(decide)),
             failures: Mutex::default(),
+            calls: Mutex::default(),
+            way: Mutex::new(Way::Open),
             stopped: Mutex::default(),
             reached: Notify::new(),
         })
     }
 
-    /// Makes the next call of a method fail; several failures of one method come in the order in which they were named.
+    /// Makes the next call of a method fail without being carried out; several failures of one method come in the order in
+    /// which they were named.
     pub(crate) fn fail(&self, method: &'static str, error: StoreError) {
-        self.failures.lock().unwrap().push((method, error));
+        self.failures.lock().unwrap().push((method, Carried::No, error));
+    }
+
+    /// Has the next call of a method carried out, and its answer lost.
+    pub(crate) fn lose_answer(&self, method: &'static str) {
+        self.failures.lock().unwrap().push((method, Carried::Yes, unknown()));
     }
 
     /// How many failures have not come yet.
@@ -58,10 +96,30 @@ impl Hook {
         self.failures.lock().unwrap().len()
     }
 
-    fn next_failure(&self, method: &str) -> Result<(), StoreError> {
+    /// How often a method was called.
+    pub(crate) fn calls(&self, method: &'static str) -> usize {
+        self.calls.lock().unwrap().get(method).copied().unwrap_or_default()
+    }
+
+    /// Opens or closes the way to the store.
+    pub(crate) fn set_way(&self, way: Way) {
+        *self.way.lock().unwrap() = way;
+    }
+
+    /// Whether a call, or its answer, gets through; otherwise what is known of it then.
+    async fn pass(&self, error: fn() -> StoreError) -> Result<(), StoreError> {
+        let way = *self.way.lock().unwrap();
+        match way {
+            Way::Open => Ok(()),
+            Way::Refused => Err(error()),
+            Way::Swallowed => std::future::pending().await,
+        }
+    }
+
+    fn next_failure(&self, method: &str, carried: Carried) -> Result<(), StoreError> {
         let mut failures = self.failures.lock().unwrap();
-        match failures.iter().position(|(name, _)| *name == method) {
-            Some(at) => Err(failures.remove(at).1),
+        match failures.iter().position(|(name, when, _)| *name == method && *when == carried) {
+            Some(at) => Err(failures.remove(at).2),
             None => Ok(()),
         }
     }
@@ -88,196 +146,145 @@ impl Hook {
     }
 }
 
-/// The store with moments before and after what the engine does to it.
+pub(crate) fn away() -> StoreError {
+    StoreError::Unavailable("nobody is there".into())
+}
+
+pub(crate) fn unknown() -> StoreError {
+    StoreError::Unknown("the connection was cut".into())
+}
+
+/// The store as one node reaches it.
 #[derive(Debug)]
 pub(crate) struct Hooked {
     pub(crate) inner: Arc<dyn Store>,
     pub(crate) hook: Arc<Hook>,
+    pub(crate) time: Arc<WorldTime>,
+    /// What the node hears of commits; not the store's own when it is deaf.
+    pub(crate) signals: Signals,
 }
 
-impl Store for Hooked {
-    fn signals(&self) -> &Signals {
-        self.inner.signals()
+impl Hooked {
+    async fn call<T>(
+        &self,
+        method: &'static str,
+        [before, after]: [&'static str; 2],
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        *self.hook.calls.lock().unwrap().entry(method).or_default() += 1;
+        self.hook.point(before).await;
+        self.hook.pass(away).await?;
+        self.hook.next_failure(method, Carried::No)?;
+        let out = self.time.stand_still(work).await;
+        // The answer has to come back the same way.
+        self.hook.pass(unknown).await?;
+        self.hook.next_failure(method, Carried::Yes)?;
+        self.hook.point(after).await;
+        out
     }
 }
 
-macro_rules! pass_on {
+#[async_trait]
+impl Store for Hooked {
+    fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    async fn ping(&self) -> Result<Timestamp, StoreError> {
+        self.call("ping", ["before ping", "after ping"], self.inner.ping()).await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+macro_rules! by_the_way {
     ($trait:ident: $($name:ident($($arg:ident: $kind:ty),*) -> $out:ty;)*) => {
         #[async_trait]
         impl $trait for Hooked {
             $(async fn $name(&self, $($arg: $kind),*) -> Result<$out, StoreError> {
-                self.inner.$name($($arg),*).await
+                const MOMENTS: [&str; 2] = [concat!("before ", stringify!($name)), concat!("after ", stringify!($name))];
+                self.call(stringify!($name), MOMENTS, self.inner.$name($($arg),*)).await
             })*
         }
     };
 }
 
-pass_on! { Keys:
-    bootstrap(workspace: &WorkspaceId, key: NewKey, now: Timestamp) -> Bootstrap;
+by_the_way! { Keys:
+    bootstrap(workspace: &WorkspaceId, key: NewKey) -> Bootstrap;
     find_key(hash: &[u8; 32]) -> Option<ApiKey>;
-    create_key(workspace: &WorkspaceId, key: NewKey, now: Timestamp) -> ApiKey;
+    create_key(workspace: &WorkspaceId, key: NewKey) -> ApiKey;
     list_keys(workspace: &WorkspaceId) -> Vec<ApiKey>;
-    revoke_key(workspace: &WorkspaceId, id: &KeyId, now: Timestamp) -> Option<ApiKey>;
+    revoke_key(workspace: &WorkspaceId, id: &KeyId) -> Option<ApiKey>;
 }
-pass_on! { Projects:
+by_the_way! { Projects:
     find_project(workspace: &WorkspaceId, name: &str) -> Option<Project>;
     list_projects(workspace: &WorkspaceId) -> Vec<Project>;
 }
-pass_on! { Operations:
+by_the_way! { Operations:
     find_operation(project: &ProjectId, id: &OperationId) -> Option<Operation>;
 }
-pass_on! { Files:
+by_the_way! { Files:
     insert_file(file: StoredFile) -> ();
     get_file(id: &FileId) -> Option<StoredFile>;
 }
-pass_on! { KeyValues:
+by_the_way! { KeyValues:
     get_value(workspace: &WorkspaceId, project: &ProjectId, key: &str) -> Option<Value>;
     set_value(workspace: &WorkspaceId, project: &ProjectId, key: &str, value: Value) -> ();
 }
-
-/// The methods that the engine calls for a run have a moment before and a moment after.
-macro_rules! with_moments {
-    ($self:ident, $name:literal, $call:expr) => {{
-        $self.hook.point(concat!("before ", $name)).await;
-        $self.hook.next_failure($name)?;
-        let out = $call.await;
-        $self.hook.point(concat!("after ", $name)).await;
-        out
-    }};
+by_the_way! { AuthSessions:
+    list_auth_sessions(project: &ProjectId) -> Vec<AuthSession>;
+    find_auth_session(project: &ProjectId, id: &str) -> Option<AuthSession>;
+    delete_auth_session(project: &ProjectId, id: &str) -> bool;
+    session_secrets(key: &SessionKey) -> Option<SessionSecrets>;
 }
-
-#[async_trait]
-impl AuthSessions for Hooked {
-    async fn list_auth_sessions(&self, project: &ProjectId) -> Result<Vec<AuthSession>, StoreError> {
-        self.inner.list_auth_sessions(project).await
-    }
-    async fn find_auth_session(&self, project: &ProjectId, id: &str) -> Result<Option<AuthSession>, StoreError> {
-        self.inner.find_auth_session(project, id).await
-    }
-    async fn delete_auth_session(&self, project: &ProjectId, id: &str) -> Result<bool, StoreError> {
-        self.inner.delete_auth_session(project, id).await
-    }
-    async fn session_secrets(&self, key: &SessionKey) -> Result<Option<SessionSecrets>, StoreError> {
-        with_moments!(self, "session_secrets", self.inner.session_secrets(key))
-    }
+by_the_way! { Deployments:
+    accept_deployment(workspace: &WorkspaceId, new: NewDeployment) -> Deployment;
+    claim_build(worker: &WorkerId) -> Option<Deployment>;
+    release_build(worker: &WorkerId, id: &DeploymentId) -> ();
+    finish_build(worker: &WorkerId, id: &DeploymentId, built: BuiltDeployment) -> BuildEnd;
+    refuse_build(worker: &WorkerId, id: &DeploymentId, problems: Vec<Problem>) -> BuildEnd;
+    find_deployment(project: &ProjectId, id: &DeploymentId) -> Option<Deployment>;
+    get_deployment(id: &DeploymentId) -> Option<Deployment>;
+    list_deployments(project: &ProjectId, limit: u32) -> Vec<Deployment>;
+    activate_deployment(project: &ProjectId, id: &DeploymentId) -> Option<Deployment>;
 }
-
-#[async_trait]
-impl Deployments for Hooked {
-    async fn accept_deployment(
-        &self,
-        workspace: &WorkspaceId,
-        new: NewDeployment,
-        now: Timestamp,
-    ) -> Result<Deployment, StoreError> {
-        self.inner.accept_deployment(workspace, new, now).await
-    }
-    async fn list_building(&self) -> Result<Vec<Deployment>, StoreError> {
-        self.inner.list_building().await
-    }
-    async fn finish_build(&self, id: &DeploymentId, built: BuiltDeployment, now: Timestamp) -> Result<(), StoreError> {
-        with_moments!(self, "finish_build", self.inner.finish_build(id, built, now))
-    }
-    async fn refuse_build(&self, id: &DeploymentId, problems: Vec<Problem>, now: Timestamp) -> Result<(), StoreError> {
-        self.inner.refuse_build(id, problems, now).await
-    }
-    async fn find_deployment(&self, project: &ProjectId, id: &DeploymentId) -> Result<Option<Deployment>, StoreError> {
-        self.inner.find_deployment(project, id).await
-    }
-    async fn get_deployment(&self, id: &DeploymentId) -> Result<Option<Deployment>, StoreError> {
-        with_moments!(self, "get_deployment", self.inner.get_deployment(id))
-    }
-    async fn list_deployments(&self, project: &ProjectId, limit: u32) -> Result<Vec<Deployment>, StoreError> {
-        self.inner.list_deployments(project, limit).await
-    }
-    async fn activate_deployment(
-        &self,
-        project: &ProjectId,
-        id: &DeploymentId,
-        now: Timestamp,
-    ) -> Result<Option<Deployment>, StoreError> {
-        self.inner.activate_deployment(project, id, now).await
-    }
+by_the_way! { Attempts:
+    list_attempts(project: &ProjectId, run: &RunId) -> Option<Vec<AttemptRecord>>;
+    file_log(run: &RunId, number: AttemptNumber, log: StoredBlob) -> ();
+    file_trace(run: &RunId, number: AttemptNumber, trace: StoredBlob) -> ();
+    drop_trace(run: &RunId, number: AttemptNumber, reason: &str) -> ();
 }
-
-#[async_trait]
-impl Runs for Hooked {
-    async fn accept_run(
-        &self,
-        workspace: &WorkspaceId,
-        project: &ProjectId,
-        new: NewRun,
-        now: Timestamp,
-    ) -> Result<Accepted, StoreError> {
-        self.inner.accept_run(workspace, project, new, now).await
-    }
-    async fn accept_operation(
-        &self,
-        workspace: &WorkspaceId,
-        project: &ProjectId,
-        new: NewOperation,
-        now: Timestamp,
-    ) -> Result<Accepted, StoreError> {
-        self.inner.accept_operation(workspace, project, new, now).await
-    }
-    async fn find_run(&self, project: &ProjectId, id: &RunId) -> Result<Option<RunOutput>, StoreError> {
-        self.inner.find_run(project, id).await
-    }
-    async fn claim_runs(&self, worker: &WorkerId, limit: u32, now: Timestamp) -> Result<Vec<RunRecord>, StoreError> {
-        self.hook.next_failure("claim_runs")?;
-        let claimed = self.inner.claim_runs(worker, limit, now).await;
-        if claimed.as_ref().is_ok_and(|runs| !runs.is_empty()) {
-            self.hook.point("after claim_runs").await;
-        }
-        claimed
-    }
-    async fn release_all_claims(&self) -> Result<u64, StoreError> {
-        with_moments!(self, "release_all_claims", self.inner.release_all_claims())
-    }
-    async fn release_run(&self, id: &RunId, epoch: i64) -> Result<(), StoreError> {
-        self.inner.release_run(id, epoch).await
-    }
-    async fn is_claim_current(&self, id: &RunId, epoch: i64) -> Result<bool, StoreError> {
-        self.inner.is_claim_current(id, epoch).await
-    }
-    async fn begin_attempt(
-        &self,
-        id: &RunId,
-        epoch: i64,
-        stage: Stage,
-        now: Timestamp,
-    ) -> Result<Option<AttemptNumber>, StoreError> {
-        with_moments!(self, "begin_attempt", self.inner.begin_attempt(id, epoch, stage, now))
-    }
-    async fn commit_run(&self, commit: RunCommit) -> Result<CommitOutcome, StoreError> {
-        with_moments!(self, "commit_run", self.inner.commit_run(commit))
-    }
-    async fn cancel_run(
-        &self,
-        project: &ProjectId,
-        id: &RunId,
-        reason: RunReason,
-        now: Timestamp,
-    ) -> Result<Option<RunOutput>, StoreError> {
-        self.inner.cancel_run(project, id, reason, now).await
-    }
-    async fn cancel_locked_out(&self, limit: u32, now: Timestamp) -> Result<u64, StoreError> {
-        self.inner.cancel_locked_out(limit, now).await
-    }
+by_the_way! { Workers:
+    register_worker(new: NewWorker) -> Rescued;
+    renew_worker(id: &WorkerId, ttl_ms: u32) -> Renewal;
+    retire_worker(id: &WorkerId) -> Rescued;
+    rescue_workers(under: &Held, limit: u32) -> Option<Rescued>;
+    list_workers(limit: u32) -> Vec<WorkerRecord>;
 }
-
-#[async_trait]
-impl Attempts for Hooked {
-    async fn list_attempts(&self, project: &ProjectId, run: &RunId) -> Result<Option<Vec<AttemptRecord>>, StoreError> {
-        self.inner.list_attempts(project, run).await
-    }
-    async fn file_log(&self, run: &RunId, number: AttemptNumber, blob: BlobKey) -> Result<(), StoreError> {
-        self.inner.file_log(run, number, blob).await
-    }
-    async fn file_trace(&self, run: &RunId, number: AttemptNumber, trace: TraceStatus) -> Result<(), StoreError> {
-        with_moments!(self, "file_trace", self.inner.file_trace(run, number, trace))
-    }
-    async fn drop_pending_traces(&self, reason: &str) -> Result<u64, StoreError> {
-        self.inner.drop_pending_traces(reason).await
-    }
+by_the_way! { Leases:
+    acquire_lease(name: LeaseName, owner: &WorkerId, ttl_ms: u32) -> Option<Held>;
+    release_lease(held: &Held) -> ();
+}
+by_the_way! { History:
+    list_run_events(project: &ProjectId, run: &RunId, limit: u32) -> Option<Vec<RunEventRecord>>;
+    expire_history(under: &Held, policy: &RetentionPolicy, limit: u32) -> Option<Expired>;
+    list_garbage(limit: u32) -> Vec<GarbageBlob>;
+    forget_garbage(removed: &[GarbageBlob]) -> ();
+}
+by_the_way! { Audit:
+    audit(limit: u32) -> Vec<Violation>;
+}
+by_the_way! { Runs:
+    accept_run(workspace: &WorkspaceId, project: &ProjectId, new: NewRun) -> Accepted;
+    accept_operation(workspace: &WorkspaceId, project: &ProjectId, new: NewOperation) -> Accepted;
+    find_run(project: &ProjectId, id: &RunId) -> Option<RunOutput>;
+    claim_runs(worker: &WorkerId, limit: u32) -> Claimed;
+    release_run(id: &RunId, epoch: Epoch) -> ();
+    list_claims(worker: &WorkerId) -> Vec<(RunId, Epoch)>;
+    begin_attempt(id: &RunId, epoch: Epoch, stage: Stage) -> Option<AttemptNumber>;
+    commit_run(commit: RunCommit) -> CommitOutcome;
+    cancel_run(project: &ProjectId, id: &RunId, reason: RunReason) -> Option<RunOutput>;
+    cancel_locked_out(under: &Held, limit: u32) -> Option<u64>;
 }

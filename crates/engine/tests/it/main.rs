@@ -14,6 +14,7 @@ mod lifecycle;
 mod script;
 mod simulation;
 mod stop;
+mod time;
 mod traces;
 mod trouble;
 mod world;

@@ -1,6 +1,6 @@
 //! An executor that does as it is told, and remembers what it was asked for. It stands for the browser and the site.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -57,6 +57,7 @@ pub(crate) fn check_fails() -> Act {
 /// One attempt as the site saw it.
 #[derive(Clone, Debug)]
 pub(crate) struct Visit {
+    pub(crate) node: u8,
     pub(crate) run: RunId,
     pub(crate) stage: Stage,
     pub(crate) parameters: Option<Value>,
@@ -76,6 +77,10 @@ struct Record {
     in_flight: HashMap<SessionKey, u32>,
     most_in_flight: u32,
     warmed: Vec<DeploymentId>,
+    ended: u32,
+    folders: HashSet<(u8, DeploymentId)>,
+    builds: Vec<(u8, DeploymentId)>,
+    broken_builds: HashMap<u8, u32>,
     trace: Option<Result<&'static str, &'static str>>,
     discarded: u32,
 }
@@ -135,6 +140,21 @@ impl Site {
         self.with(|record| record.warmed.clone())
     }
 
+    /// How many attempts have ended, whoever was there to be told.
+    pub(crate) fn ended(&self) -> u32 {
+        self.with(|record| record.ended)
+    }
+
+    /// Makes the next builds on a node fail by a fault of the machine.
+    pub(crate) fn break_builds(&self, node: u8, count: u32) {
+        self.with(|record| record.broken_builds.insert(node, count));
+    }
+
+    /// How often a node has built a deployment.
+    pub(crate) fn builds(&self, node: u8, id: &DeploymentId) -> usize {
+        self.with(|record| record.builds.iter().filter(|(builder, built)| (*builder, built) == (node, id)).count())
+    }
+
     pub(crate) fn discarded(&self) -> u32 {
         self.with(|record| record.discarded)
     }
@@ -161,10 +181,11 @@ impl Site {
     }
 
     /// User code begins. Returns which visit it is.
-    fn begin(&self, order: &AttemptOrder) -> usize {
+    fn begin(&self, node: u8, order: &AttemptOrder) -> usize {
         let reveal = |value: &Option<Secret<Value>>| value.as_ref().map(|value| value.reveal().clone());
         self.with(|record| {
             record.visits.push(Visit {
+                node,
                 run: order.attempt.run.clone(),
                 stage: order.stage,
                 parameters: reveal(&order.parameters),
@@ -213,12 +234,14 @@ impl Drop for Holding {
         if let Some(key) = &self.1 {
             self.0.with(|record| *record.in_flight.get_mut(key).unwrap() -= 1);
         }
+        self.0.with(|record| record.ended += 1);
     }
 }
 
 /// Executes by the site's script.
 #[derive(Debug)]
 pub(crate) struct Scripted {
+    pub(crate) node: u8,
     pub(crate) site: Site,
     pub(crate) hook: Arc<Hook>,
 }
@@ -235,7 +258,7 @@ impl Executor for Scripted {
             Act::HangBeforeUserCode => false,
             Act::Succeed | Act::After(_) | Act::End(_) | Act::Hang | Act::Linger(_) | Act::Panic | Act::StoreFile(_) => true,
         };
-        let visit = is_user_code.then(|| site.begin(&order));
+        let visit = is_user_code.then(|| site.begin(self.node, &order));
         self.hook.point("during execute").await;
         let end = match act {
             Act::Succeed => site.success(order.stage),
@@ -302,20 +325,42 @@ impl PendingTrace for ScriptedTrace {
     }
 }
 
-/// Builds by what the archive says: "refuse", "fault", or the text of a settings file.
+/// Builds by what the archive says: "refuse", "hang", or the text of a settings file.
 #[derive(Debug)]
-pub(crate) struct ScriptedBuilder;
+pub(crate) struct ScriptedBuilder {
+    pub(crate) node: u8,
+    pub(crate) site: Site,
+}
 
 #[async_trait]
 impl Builder for ScriptedBuilder {
-    async fn build(&self, _deployment: &Deployment, archive: Bytes) -> BuildOutcome {
+    async fn build(&self, deployment: &Deployment, archive: Bytes) -> BuildOutcome {
+        let place = (self.node, deployment.id.clone());
+        let is_broken = self.site.with(|record| {
+            record.builds.push(place.clone());
+            let left = record.broken_builds.entry(self.node).or_default();
+            let is_broken = *left > 0;
+            *left = left.saturating_sub(1);
+            is_broken
+        });
+        if is_broken {
+            return BuildOutcome::Infrastructure("the registry is not there".to_owned());
+        }
         match std::str::from_utf8(&archive).unwrap() {
             "refuse" => BuildOutcome::Refused(vec![Problem {
                 file: "api/orders.ts".to_owned(),
                 line: Some(3),
                 message: "does not parse".to_owned(),
             }]),
-            settings => BuildOutcome::Built(crate::world::built(settings)),
+            "hang" => std::future::pending().await,
+            settings => {
+                self.site.with(|record| record.folders.insert(place));
+                BuildOutcome::Built(crate::world::built(settings))
+            }
         }
+    }
+
+    async fn is_here(&self, deployment: &DeploymentId) -> bool {
+        self.site.with(|record| record.folders.contains(&(self.node, deployment.clone())))
     }
 }

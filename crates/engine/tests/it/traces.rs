@@ -51,6 +51,6 @@ fn a_trace_that_was_pending_at_a_crash_is_dropped_by_the_next_life() {
         assert_eq!(server.attempts(&run).await[0].trace, TraceStatus::Pending);
         server.begin().await;
         let TraceStatus::Dropped(why) = server.attempts(&run).await.remove(0).trace else { panic!() };
-        assert_eq!(why, "the server ended before the trace was cleaned of secrets");
+        assert_eq!(why, "the worker was lost before the trace was cleaned");
     });
 }

@@ -3,12 +3,8 @@
 use keywright_domain::{RunCode, RunKind, RunReason, RunState, Stage};
 use keywright_store::{AttemptOutcome, StoreError, VaultError};
 
-use crate::hooked::Hook;
+use crate::hooked::{Hook, away};
 use crate::world::{Ask, World};
-
-fn away() -> StoreError {
-    StoreError::Unavailable("the disk is full".into())
-}
 
 #[tokio::test]
 async fn a_store_that_is_away_for_a_while_costs_no_attempt_and_no_result() {

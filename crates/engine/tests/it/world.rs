@@ -1,29 +1,36 @@
-//! A data folder that outlives servers, and the servers that open it one after the other.
+//! A data folder that outlives servers, the servers that open it one after the other, and the nodes that work on one of them
+//! together.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use keywright_domain::{
-    ApiName, AttemptNumber, Attempts, AuthSessionId, BrowserChoice, Budgets, DeploymentId, KeyId, Language, OperationId,
-    ProjectId, ProjectName, RunId, RunKind, RunPlan, RunReason, RunState, Secret, SessionKey, SessionStatus, TimeoutSeconds,
-    WorkspaceId,
+    ApiName, AttemptNumber, Attempts, AuthSessionId, BrowserChoice, Budgets, DeploymentId, KeyId, Language, LeaseTerms, NodeId,
+    OperationId, ProjectId, ProjectName, RetentionPolicy, RunId, RunKind, RunPlan, RunReason, RunState, Secret, SessionKey,
+    SessionStatus, TimeoutSeconds, WorkerId, WorkerLabels, WorkspaceId,
 };
-use keywright_engine::{Engine, EngineParts};
+use keywright_engine::{Engine, EngineParts, EngineRoles, EngineStatus, Identity};
 use keywright_store::sqlite::SqliteStore;
 use keywright_store::{
-    Accepted, AttemptRecord, Blobs, BuiltDeployment, Clock, Entropy, FileLinks, MasterKey, NewDeployment, NewKey, NewOperation,
-    NewRun, RunOutput, RunRequest, SessionTarget, Store, SystemClock, SystemEntropy, Vault,
+    Accepted, AttemptRecord, Blobs, BuildEnd, BuiltDeployment, Entropy, FileLinks, MasterKey, NewDeployment, NewKey,
+    NewOperation, NewRun, NewWorker, RunOutput, RunRequest, SessionTarget, Signals, Store, StoreError, Supersedes, SystemEntropy,
+    Vault, WorkerRecord,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::hooked::{Hook, Hooked};
 use crate::script::{Scripted, ScriptedBuilder, Site};
+use crate::time::{Skew, WorldTime};
 
 /// Only a hang takes this long.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// In virtual time, which passes without anybody waiting.
+const VIRTUAL_DEADLINE: Duration = Duration::from_secs(60 * 60);
 
 /// Runs at once.
 const CONCURRENCY: usize = 4;
@@ -41,39 +48,50 @@ pub(crate) fn built(settings: &str) -> BuiltDeployment {
     }
 }
 
-/// The folder, the site, and the ids of the one project.
+/// The folder, the site, the time, and the ids of the one project.
 pub(crate) struct World {
     folder: TempDir,
     pub(crate) site: Site,
+    pub(crate) time: Arc<WorldTime>,
     pub(crate) workspace: WorkspaceId,
     pub(crate) project: ProjectId,
     next_id: AtomicU8,
 }
 
 impl World {
+    /// A world in real time.
     pub(crate) fn new() -> Self {
+        Self::with(WorldTime::new(false))
+    }
+
+    /// A world in the virtual time of the paused runtime that this is called in.
+    pub(crate) fn paused() -> Self {
+        Self::with(WorldTime::new(true))
+    }
+
+    fn with(time: WorldTime) -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
             site: Site::new(),
+            time: Arc::new(time),
             workspace: WorkspaceId::from_entropy([1; 16]),
             project: ProjectId::from_entropy([1; 21]),
             next_id: AtomicU8::new(0),
         }
     }
 
-    /// Opens the folder without an engine.
+    /// Opens the folder without an engine. The hook is on the way of the server's own engine.
     pub(crate) async fn open(&self, hook: Arc<Hook>) -> Server<'_> {
-        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-        let vault = Vault::new(MasterKey::from_bytes([7; 32]), entropy);
-        let store = SqliteStore::open(&self.folder.path().join("keywright.db"), vault.clone()).await.unwrap();
-        let file = Arc::new(store);
-        let inner: Arc<dyn Store> = Arc::clone(&file) as Arc<dyn Store>;
-        let key = NewKey { id: KeyId::from_entropy([1; 21]), name: "first".to_owned(), hash: [1; 32] };
-        inner.bootstrap(&self.workspace, key, clock.now()).await.unwrap();
+        let vault = Vault::new(MasterKey::from_bytes([7; 32]), Arc::new(SystemEntropy));
+        let path = self.folder.path().join("keywright.db");
+        let opened = SqliteStore::open(&path, vault.clone(), self.time.database_clock());
+        let file = Arc::new(self.time.stand_still(opened).await.unwrap());
         let blobs = Blobs::in_folder(&self.folder.path().join("blobs"), vault).unwrap();
-        let store: Arc<dyn Store> = Arc::new(Hooked { inner, hook: Arc::clone(&hook) });
-        let links = FileLinks::new("http://127.0.0.1:1".to_owned(), [3; 32]);
-        Server { world: self, store, blobs, links, file, hook, engine: None }
+        let links = FileLinks::new("http://127.0.0.1:1".to_owned(), MasterKey::from_bytes([3; 32]));
+        let store = self.way(&file, Hook::never());
+        let key = NewKey { id: KeyId::from_entropy([1; 21]), name: "first".to_owned(), hash: [1; 32] };
+        store.bootstrap(&self.workspace, key).await.unwrap();
+        Server { world: self, store, blobs, links, file, hook, node: None }
     }
 
     /// Opens the folder, with the project deployed, and starts the engine.
@@ -84,6 +102,13 @@ impl World {
         server
     }
 
+    /// A way to the store.
+    fn way(&self, file: &Arc<SqliteStore>, hook: Arc<Hook>) -> Arc<dyn Store> {
+        let inner = Arc::clone(file) as Arc<dyn Store>;
+        let signals = inner.signals().clone();
+        Arc::new(Hooked { inner, hook, time: Arc::clone(&self.time), signals })
+    }
+
     pub(crate) fn run_id(&self) -> RunId {
         RunId::from_entropy([self.next(); 21])
     }
@@ -91,17 +116,78 @@ impl World {
     fn next(&self) -> u8 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
+
+    /// Waits, but not for ever.
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = T>) -> T {
+        let deadline = if self.time.is_virtual { VIRTUAL_DEADLINE } else { DEADLINE };
+        tokio::time::timeout(deadline, work).await.expect("it hangs")
+    }
 }
 
-/// One life of a server.
+/// One life of a server: the open store, and perhaps an engine that has it to itself.
 pub(crate) struct Server<'w> {
     pub(crate) world: &'w World,
+    /// The store as a test or a request reaches it, whatever is on the engine's way.
     pub(crate) store: Arc<dyn Store>,
     pub(crate) blobs: Blobs,
     pub(crate) links: FileLinks,
     file: Arc<SqliteStore>,
     hook: Arc<Hook>,
-    engine: Option<Engine>,
+    node: Option<Node>,
+}
+
+/// An engine on the store.
+pub(crate) struct Node {
+    pub(crate) engine: Engine,
+    pub(crate) hook: Arc<Hook>,
+}
+
+/// What a node is like.
+#[derive(Clone, Debug)]
+pub(crate) struct Post {
+    pub(crate) number: u8,
+    pub(crate) roles: EngineRoles,
+    pub(crate) concurrency: usize,
+    pub(crate) supersedes: Supersedes,
+    pub(crate) skew: Skew,
+    /// Hears nothing of what is committed.
+    pub(crate) is_deaf: bool,
+    pub(crate) labels: WorkerLabels,
+    pub(crate) retention: RetentionPolicy,
+}
+
+impl Post {
+    /// One of several on a store.
+    pub(crate) fn new(number: u8) -> Self {
+        Self {
+            number,
+            roles: EngineRoles { is_worker: true, is_scheduler: true },
+            concurrency: CONCURRENCY,
+            supersedes: Supersedes::EarlierLivesOfNode,
+            skew: 0,
+            is_deaf: false,
+            labels: BTreeSet::new(),
+            retention: RetentionPolicy::default(),
+        }
+    }
+
+    pub(crate) fn worker(number: u8) -> Self {
+        Self { roles: EngineRoles { is_worker: true, is_scheduler: false }, ..Self::new(number) }
+    }
+
+    pub(crate) fn scheduler(number: u8) -> Self {
+        Self { roles: EngineRoles { is_worker: false, is_scheduler: true }, ..Self::new(number) }
+    }
+}
+
+impl Node {
+    pub(crate) fn status(&self) -> EngineStatus {
+        self.engine.status()
+    }
+}
+
+pub(crate) fn node_id(number: u8) -> NodeId {
+    NodeId::from_entropy([number; 21])
 }
 
 /// What is asked for; everything that tests vary.
@@ -121,27 +207,61 @@ impl Ask {
 }
 
 impl Server<'_> {
-    /// Starts the engine.
+    /// Starts the engine that has the store to itself.
     pub(crate) async fn begin(&mut self) {
-        let executor = Scripted { site: self.world.site.clone(), hook: Arc::clone(&self.hook) };
+        let post = Post { supersedes: Supersedes::Everybody, ..Post::new(0) };
+        self.node = Some(self.join(post, Arc::clone(&self.hook)).await.unwrap());
+    }
+
+    /// Starts one of several engines.
+    pub(crate) async fn join(&self, post: Post, hook: Arc<Hook>) -> Result<Node, StoreError> {
+        let (world, site) = (self.world, self.world.site.clone());
+        let inner = Arc::clone(&self.file) as Arc<dyn Store>;
+        let signals = if post.is_deaf { Signals::default() } else { inner.signals().clone() };
         let engine = Engine::start(EngineParts {
-            store: Arc::clone(&self.store),
+            store: Arc::new(Hooked { inner, hook: Arc::clone(&hook), time: Arc::clone(&world.time), signals }),
             blobs: self.blobs.clone(),
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(world.time.node_clock(post.skew)),
             entropy: Arc::new(SystemEntropy),
-            executor: Arc::new(executor),
-            builder: Arc::new(ScriptedBuilder),
+            executor: Arc::new(Scripted { node: post.number, site: site.clone(), hook: Arc::clone(&hook) }),
+            builder: Arc::new(ScriptedBuilder { node: post.number, site }),
             links: self.links.clone(),
-            concurrency: CONCURRENCY,
+            concurrency: post.concurrency,
             default_proxy: None,
             default_browser: BrowserChoice::HeadlessShell,
+            roles: post.roles,
+            identity: Identity {
+                node: node_id(post.number),
+                host: format!("host-{}", post.number),
+                version: "test".to_owned(),
+                supersedes: post.supersedes,
+            },
+            labels: post.labels,
+            terms: LeaseTerms::default(),
+            retention: post.retention,
         });
-        self.engine = Some(engine.await.unwrap());
+        Ok(Node { engine: engine.await?, hook })
+    }
+
+    /// The server's own engine.
+    pub(crate) fn node(&self) -> &Node {
+        self.node.as_ref().unwrap()
     }
 
     /// Stops the engine.
     pub(crate) async fn stop(&mut self, grace: Duration) {
-        in_time(self.engine.take().unwrap().stop(tokio::time::sleep(grace))).await;
+        let node = self.node.take().unwrap();
+        self.world.in_time(node.engine.stop(tokio::time::sleep(grace))).await;
+    }
+
+    /// The workers that there are and were.
+    pub(crate) async fn workers(&self) -> Vec<WorkerRecord> {
+        self.store.list_workers(100).await.unwrap()
+    }
+
+    /// Every promise that is broken in the store.
+    pub(crate) async fn assert_sound(&self) {
+        assert_eq!(self.store.audit(10).await.unwrap(), []);
     }
 
     /// Closes the folder and opens it again, with an engine, as the next life of the server.
@@ -164,15 +284,30 @@ impl Server<'_> {
             digest: "0".repeat(64),
             size_bytes: archive.len() as u64,
         };
-        self.store.accept_deployment(&self.world.workspace, new, SystemClock.now()).await.unwrap();
+        self.store.accept_deployment(&self.world.workspace, new).await.unwrap();
         id
     }
 
-    /// Deploys the project, without the engine.
+    /// Deploys the project, without an engine.
     pub(crate) async fn deploy(&self) -> DeploymentId {
         let settings = r#"{"authSessions": {"enabled": true}, "replication": {"maxConcurrentRequests": 100}}"#;
-        let id = self.upload("as built").await;
-        self.store.finish_build(&id, built(settings), SystemClock.now()).await.unwrap();
+        let id = self.upload("{}").await;
+        let worker = WorkerId::from_entropy(fresh());
+        let new = NewWorker {
+            id: worker.clone(),
+            node: node_id(255),
+            host: "somewhere else".to_owned(),
+            labels: BTreeSet::new(),
+            capacity: 0,
+            version: "test".to_owned(),
+            supersedes: Supersedes::EarlierLivesOfNode,
+            ttl_ms: LeaseTerms::default().ttl_ms(),
+        };
+        self.store.register_worker(new).await.unwrap();
+        let claimed = self.store.claim_build(&worker).await.unwrap();
+        assert_eq!(claimed.map(|deployment| deployment.id), Some(id.clone()));
+        assert_eq!(self.store.finish_build(&worker, &id, built(settings)).await.unwrap(), BuildEnd::Stored);
+        self.store.retire_worker(&worker).await.unwrap();
         id
     }
 
@@ -180,7 +315,7 @@ impl Server<'_> {
     pub(crate) async fn ask(&self, ask: Ask) -> RunId {
         let (world, attempts) = (self.world, Attempts::new(ask.attempts).unwrap());
         let id = world.run_id();
-        let key_if_new = SessionKey::from_entropy(SystemEntropyBytes::bytes());
+        let key_if_new = SessionKey::from_entropy(fresh());
         let session = ask.session.map(|name| {
             let id = AuthSessionId::parse(name).unwrap();
             match ask.kind {
@@ -204,7 +339,6 @@ impl Server<'_> {
             is_session_trace_wanted: ask.is_trace_wanted,
             idempotency: None,
         };
-        let now = SystemClock.now();
         let accepted = match ask.kind {
             RunKind::Api => {
                 let new = NewRun {
@@ -215,11 +349,11 @@ impl Server<'_> {
                     is_trace_wanted: ask.is_trace_wanted,
                     sink: None,
                 };
-                self.store.accept_run(&world.workspace, &world.project, new, now).await.unwrap()
+                self.store.accept_run(&world.workspace, &world.project, new).await.unwrap()
             }
             RunKind::Create | RunKind::Update | RunKind::Validate => {
                 let new = NewOperation { request, id: OperationId::from_entropy([world.next(); 21]) };
-                self.store.accept_operation(&world.workspace, &world.project, new, now).await.unwrap()
+                self.store.accept_operation(&world.workspace, &world.project, new).await.unwrap()
             }
         };
         assert!(matches!(accepted, Accepted::New { .. }), "{accepted:?}");
@@ -241,33 +375,35 @@ impl Server<'_> {
     /// Waits until a run looks like this.
     pub(crate) async fn until(&self, run: &RunId, is_so: impl Fn(&RunOutput) -> bool) -> RunOutput {
         let mut commits = self.store.signals().subscribe();
-        in_time(async {
-            loop {
-                commits.mark_unchanged();
-                let output = self.output(run).await;
-                if is_so(&output) {
-                    return output;
+        self.world
+            .in_time(async {
+                loop {
+                    commits.mark_unchanged();
+                    let output = self.output(run).await;
+                    if is_so(&output) {
+                        return output;
+                    }
+                    commits.changed().await.unwrap();
                 }
-                commits.changed().await.unwrap();
-            }
-        })
-        .await
+            })
+            .await
     }
 
     /// Waits until the attempts of a run look like this.
     pub(crate) async fn until_attempts(&self, run: &RunId, is_so: impl Fn(&[AttemptRecord]) -> bool) -> Vec<AttemptRecord> {
         let mut commits = self.store.signals().subscribe();
-        in_time(async {
-            loop {
-                commits.mark_unchanged();
-                let attempts = self.attempts(run).await;
-                if is_so(&attempts) {
-                    return attempts;
+        self.world
+            .in_time(async {
+                loop {
+                    commits.mark_unchanged();
+                    let attempts = self.attempts(run).await;
+                    if is_so(&attempts) {
+                        return attempts;
+                    }
+                    commits.changed().await.unwrap();
                 }
-                commits.changed().await.unwrap();
-            }
-        })
-        .await
+            })
+            .await
     }
 
     pub(crate) async fn output(&self, run: &RunId) -> RunOutput {
@@ -283,7 +419,7 @@ impl Server<'_> {
     }
 
     pub(crate) async fn cancel(&self, run: &RunId) {
-        self.store.cancel_run(&self.world.project, run, RunReason::UserAction, SystemClock.now()).await.unwrap();
+        self.store.cancel_run(&self.world.project, run, RunReason::UserAction).await.unwrap();
     }
 
     /// Status and generation of a session.
@@ -300,18 +436,14 @@ impl Server<'_> {
     }
 }
 
-/// Fresh ids of sessions.
-struct SystemEntropyBytes;
-
-impl SystemEntropyBytes {
-    fn bytes<const N: usize>() -> [u8; N] {
-        let mut buffer = [0; N];
-        SystemEntropy.fill(&mut buffer);
-        buffer
-    }
+/// Bytes of ids that no test names.
+fn fresh<const N: usize>() -> [u8; N] {
+    let mut buffer = [0; N];
+    SystemEntropy.fill(&mut buffer);
+    buffer
 }
 
-/// Waits, but not for ever.
+/// Waits, but not for ever, in real time.
 pub(crate) async fn in_time<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, work).await.expect("it hangs")
 }
