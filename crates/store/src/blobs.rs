@@ -138,7 +138,12 @@ impl Blobs {
     /// # Errors
     /// When the folder cannot be used.
     pub fn in_folder(folder: &Path, vault: Vault) -> Result<Self, BlobError> {
-        std::fs::create_dir_all(folder).map_err(BlobError::Folder)?;
+        let make = || {
+            std::fs::create_dir_all(folder)?;
+            // The folder's own name has to survive too, and it may have been made by an earlier life that died here.
+            folder.parent().map_or(Ok(()), |parent| std::fs::File::open(parent)?.sync_all())
+        };
+        make().map_err(BlobError::Folder)?;
         // A row may name the blob as soon as it is written, and the row survives a power cut; so must the blob.
         let backend = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true).with_automatic_cleanup(true);
         Ok(Self { backend: Arc::new(backend), vault })
