@@ -4,6 +4,7 @@
 mod archive;
 mod build;
 mod calls;
+mod checkup;
 mod conversation;
 mod ending;
 mod environment;
@@ -30,6 +31,7 @@ mod yard;
 
 pub use archive::{UnpackError, unpack};
 pub use build::{BuildFailure, BuildFault, Builder, BuilderConfig, BuilderError, Built, check_settings};
+pub use checkup::{Checkup, Trial, check_up};
 pub use host::{AttemptHost, HostError};
 pub use manifest::{Manifest, ManifestError};
 pub use mask::{MASK, Masker};

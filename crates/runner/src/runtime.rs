@@ -28,6 +28,14 @@ impl RuntimePaths {
         installation::ensure(root, installer).await.map(|root| Self { root })
     }
 
+    /// The environments below `root`, if they are installed. Installs nothing.
+    ///
+    /// # Errors
+    /// When the machine lacks something. See [`RuntimeError`].
+    pub async fn find(root: &Path, installer: &Installer) -> Result<Option<Self>, RuntimeError> {
+        Ok(installation::find(root, installer).await?.map(|root| Self { root }))
+    }
+
     /// The environments in `root`, which must be complete.
     #[must_use]
     pub fn at(root: &Path) -> Self {

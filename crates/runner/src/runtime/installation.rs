@@ -131,6 +131,15 @@ struct Interpreters {
     python_minor: String,
 }
 
+/// The folder that holds everything, if it is installed. Installs nothing.
+pub(super) async fn find(root: &Path, installer: &Installer) -> Result<Option<PathBuf>, RuntimeError> {
+    let disk = |what: &'static str| move |source| RuntimeError::Disk { what, source };
+    let spawner = Spawner::start().map_err(disk("start a thread"))?;
+    let interpreters = find_interpreters(&spawner, installer).await?;
+    let target = root.join(folder_name(&interpreters));
+    if target.is_dir() { target.canonicalize().map(Some).map_err(disk("find the folder for the runners")) } else { Ok(None) }
+}
+
 /// Installs unless it is there; the folder that holds everything.
 pub(super) async fn ensure(root: &Path, installer: &Installer) -> Result<PathBuf, RuntimeError> {
     let disk = |what: &'static str| move |source| RuntimeError::Disk { what, source };
@@ -138,7 +147,7 @@ pub(super) async fn ensure(root: &Path, installer: &Installer) -> Result<PathBuf
     let root = root.canonicalize().map_err(disk("find the folder for the runners"))?;
     let spawner = Spawner::start().map_err(disk("start a thread"))?;
     let interpreters = find_interpreters(&spawner, installer).await?;
-    let target = root.join(format!("{}-py{}", digest(), interpreters.python_minor));
+    let target = root.join(folder_name(&interpreters));
     if target.is_dir() {
         return Ok(target);
     }
@@ -161,6 +170,10 @@ pub(super) async fn ensure(root: &Path, installer: &Installer) -> Result<PathBuf
     drop(fresh.keep());
     tracing::info!(folder = %target.display(), "the runners are installed");
     Ok(target)
+}
+
+fn folder_name(interpreters: &Interpreters) -> String {
+    format!("{}-py{}", digest(), interpreters.python_minor)
 }
 
 async fn find_interpreters(spawner: &Spawner, installer: &Installer) -> Result<Interpreters, RuntimeError> {
