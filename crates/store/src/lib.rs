@@ -1,5 +1,5 @@
 //! The port between Keywright and its databases: one trait per noun, each method one whole transaction; the blob store;
-//! the vault that encrypts what must not lie in the clear; and the SQLite backend.
+//! the vault that encrypts what must not lie in the clear; and the two backends, SQLite and PostgreSQL.
 //!
 //! A method that returns `Ok` has committed and, where it writes, has been flushed to disk. A method that returns an error
 //! has changed nothing. If the process dies inside a method, the database holds either all of it or nothing of it.
@@ -13,6 +13,7 @@ mod halt;
 mod links;
 pub mod planted;
 mod port;
+pub mod postgres;
 mod row;
 mod sealed;
 mod secrets;
@@ -66,6 +67,8 @@ pub trait Store:
     + Leases
     + History
     + Audit
+    + Inventory
+    + Secrets
     + Debug
     + Send
     + Sync
