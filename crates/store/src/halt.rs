@@ -3,9 +3,10 @@
 //! Statements fail deep inside a method; which method it was is added once, at its edge. Refuses to guess: only what the
 //! database itself calls "not now" counts as "try later"; anything else is our fault and named so.
 
+use sqlx::postgres::PgDatabaseError;
 use sqlx::sqlite::SqliteError;
 
-use crate::{StoreError, VaultError, sqlite};
+use crate::{StoreError, VaultError, postgres, sqlite};
 
 /// A failure that does not know yet in which method it happened.
 #[derive(Debug)]
@@ -67,6 +68,7 @@ pub(crate) fn is_unavailable(error: &sqlx::Error) -> bool {
         // Each backend knows its own codes.
         sqlx::Error::Database(database) => {
             database.try_downcast_ref::<SqliteError>().is_some_and(sqlite::halt::is_unavailable)
+                || database.try_downcast_ref::<PgDatabaseError>().is_some_and(postgres::halt::is_unavailable)
         }
         _ => false,
     }

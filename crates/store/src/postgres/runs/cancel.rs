@@ -1,0 +1,100 @@
+//! Cancellations: by somebody, by a deployment that switches access off, and of runs that were locked out of their session
+//! for too long.
+//!
+//! A cancellation raises the epoch, so whatever a worker still does for the run changes nothing any more.
+
+use keywright_domain::{ProjectId, RunEvent, RunId, RunReason};
+use sqlx::postgres::PgRow;
+
+use super::commit::apply;
+use super::find_output;
+use crate::halt::Halt;
+use crate::postgres::leases::is_held;
+use crate::postgres::locks::{lock_line_of, lock_lines, lock_lines_of_project};
+use crate::postgres::transaction::Tx;
+use crate::row::Fields;
+use crate::row::runs::{Current, Kept, read_current};
+use crate::{Held, RunOutput, Vault};
+
+/// Cancels one run of a project, unless it has ended.
+pub(super) async fn cancel_run(
+    tx: &mut Tx,
+    vault: &Vault,
+    project: &ProjectId,
+    id: &RunId,
+    reason: &RunReason,
+) -> Result<Option<RunOutput>, Halt> {
+    lock_line_of(tx, id).await?;
+    let statement = sqlx::query("SELECT * FROM runs WHERE project_id = $1 AND id = $2 AND ended_at IS NULL FOR NO KEY UPDATE")
+        .bind(project.as_str())
+        .bind(id.as_str());
+    if let Some(row) = tx.read_optional(statement).await? {
+        stop(tx, vault, &read_current(&row)?, RunEvent::Cancel(reason)).await?;
+    }
+    find_output(tx, vault, project, id).await
+}
+
+/// Cancels every unfinished run of an API of a project.
+pub(in crate::postgres) async fn cancel_unfinished_api_runs(
+    tx: &mut Tx,
+    vault: &Vault,
+    project: &ProjectId,
+    reason: &RunReason,
+) -> Result<(), Halt> {
+    lock_lines_of_project(tx, project).await?;
+    let statement = sqlx::query(
+        "SELECT * FROM runs WHERE project_id = $1 AND kind = 'api' AND ended_at IS NULL ORDER BY seq FOR NO KEY UPDATE",
+    )
+    .bind(project.as_str());
+    let rows = tx.read_all(statement).await?;
+    stop_all(tx, vault, &rows, RunEvent::Cancel(reason)).await
+}
+
+/// Cancels runs that one other run has kept from their session for longer than they may wait.
+pub(super) async fn cancel_locked_out(tx: &mut Tx, vault: &Vault, under: &Held, limit: u32) -> Result<Option<u64>, Halt> {
+    if !is_held(tx, under).await? {
+        return Ok(None);
+    }
+    let statement = sqlx::query(
+        "SELECT r.id, r.session_key FROM runs holder
+         JOIN runs r ON r.session_key = holder.session_key AND r.ended_at IS NULL AND r.holds_session
+         WHERE holder.owner IS NOT NULL AND holder.holds_session
+         AND r.state = 'pending' AND NOT r.has_turn AND r.seq > holder.seq
+         AND $1 - greatest(r.created_at, holder.claimed_at) > r.timeout_s * 1000000
+         ORDER BY r.seq LIMIT $2",
+    )
+    .bind(tx.now.as_micros())
+    .bind(i64::from(limit));
+    let (mut runs, mut sessions) = (Vec::new(), Vec::new());
+    for row in tx.read_all(statement).await? {
+        let fields = Fields::new(&row, "runs", "id")?;
+        runs.push(fields.text("id")?);
+        sessions.push(fields.text("session_key")?);
+    }
+    if runs.is_empty() {
+        return Ok(Some(0));
+    }
+    lock_lines(tx, sessions).await?;
+    // Whoever had the session may have let go of it before the lines were locked.
+    let statement = sqlx::query(
+        "SELECT * FROM runs WHERE id = ANY ($1) AND ended_at IS NULL AND NOT has_turn ORDER BY seq FOR NO KEY UPDATE",
+    )
+    .bind(runs);
+    let rows = tx.read_all(statement).await?;
+    stop_all(tx, vault, &rows, RunEvent::SessionLocked).await?;
+    Ok(Some(rows.len() as u64))
+}
+
+async fn stop_all(tx: &mut Tx, vault: &Vault, rows: &[PgRow], event: RunEvent<'_>) -> Result<(), Halt> {
+    for row in rows {
+        stop(tx, vault, &read_current(row)?, event).await?;
+    }
+    Ok(())
+}
+
+/// Stops a run, whose line and row are locked.
+async fn stop(tx: &mut Tx, vault: &Vault, run: &Current, event: RunEvent<'_>) -> Result<(), Halt> {
+    let transition = run.state.clone().on(&run.plan, event).map_err(|_| Halt::Misuse("a run was stopped that cannot be"))?;
+    tx.change(sqlx::query("UPDATE runs SET epoch = epoch + 1 WHERE id = $1").bind(run.id.as_str())).await?;
+    apply(tx, vault, run, &transition.state, &transition.effects, Kept::default()).await
+}
