@@ -110,8 +110,10 @@ pub(super) async fn file_artifact(
     .bind(i64::try_from(blob.size_bytes).map_err(|_| Halt::Misuse("a blob of more than 8 EiB"))?)
     .bind(attempt.get())
     .bind(now.as_micros())
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
+    // The key of a blob follows from its attempt, so an earlier one of the same name may still wait to be removed.
+    sqlx::query("DELETE FROM blob_garbage WHERE blob = $1").bind(blob.key.as_str()).execute(tx).await?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use keywright_domain::{AttemptEnd, ProjectId, RunId, RunState, WorkspaceId};
 use keywright_store::sqlite::{OpenError, SqliteStore};
 use keywright_store::{
     Audit as _, Clock, Keys as _, MasterKey, NewKey, Projects as _, Runs as _, Store, StoreError, SystemClock, SystemEntropy, Vault,
-    VaultError,
+    VaultError, Workers as _,
 };
 use serde_json::json;
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};

@@ -241,7 +241,7 @@ CREATE INDEX artifacts_of_run ON artifacts (run_id) WHERE run_id IS NOT NULL;
 CREATE TABLE blob_garbage (
     workspace_id  TEXT NOT NULL,
     blob          TEXT NOT NULL,
-    PRIMARY KEY (workspace_id, blob)
+    PRIMARY KEY (blob, workspace_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE idempotency_keys (
