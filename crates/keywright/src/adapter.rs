@@ -95,6 +95,10 @@ impl keywright_engine::Builder for ProjectBuilder {
             }
         }
     }
+
+    async fn is_here(&self, deployment: &DeploymentId) -> bool {
+        self.builder.is_built(deployment).await
+    }
 }
 
 fn stored(built: Built) -> BuiltDeployment {

@@ -11,6 +11,8 @@ mod config;
 mod failpoints;
 mod logging;
 mod serve;
+#[cfg(feature = "failpoints")]
+mod stub_executor;
 
 use std::process::ExitCode;
 

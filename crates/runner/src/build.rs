@@ -218,6 +218,13 @@ impl Builder {
             Err(failure @ BuildFailure::Infrastructure(_)) => Err(failure),
         }
     }
+
+    /// Whether the deployment was built on this machine and is whole.
+    pub async fn is_built(&self, id: &DeploymentId) -> bool {
+        let folder = self.inner.config.deployments.join(id.as_str());
+        // The manifest is written last, so where it can be read nothing is missing.
+        tokio::task::spawn_blocking(move || Manifest::read(&folder).is_ok()).await.unwrap_or(false)
+    }
 }
 
 impl Inner {

@@ -1,5 +1,7 @@
 //! What can go wrong between us and the database, in terms a caller can act on.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 /// A failure of the store. Nothing was changed, but for [`StoreError::Unknown`].
@@ -32,4 +34,38 @@ pub enum StoreError {
     /// A secret could not be sealed or opened.
     #[error("a stored secret cannot be used")]
     Vault(#[from] crate::VaultError),
+}
+
+impl StoreError {
+    /// Whether the file of an embedded database cannot be written because its disk is read-only or answers with errors, which
+    /// waiting rarely cures.
+    #[must_use]
+    pub fn is_disk_failure(&self) -> bool {
+        let Self::Unavailable(source) = self else { return false };
+        // The writer tells everybody in a batch of the one failure that they share.
+        let shared = source.downcast_ref::<Arc<sqlx::Error>>().map(AsRef::as_ref);
+        match shared.or_else(|| source.downcast_ref::<sqlx::Error>()) {
+            Some(sqlx::Error::Database(error)) => {
+                error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some_and(crate::sqlite::halt::is_disk_failure)
+            }
+            Some(_) | None => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Connection as _;
+
+    #[tokio::test]
+    async fn a_file_that_is_read_only_is_a_failure_of_the_disk_and_a_typing_error_is_not() {
+        let mut connection = sqlx::SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        sqlx::raw_sql("CREATE TABLE t (x); PRAGMA query_only = ON").execute(&mut connection).await.unwrap();
+        let read_only = sqlx::raw_sql("INSERT INTO t VALUES (1)").execute(&mut connection).await.unwrap_err();
+        assert!(StoreError::Unavailable(Box::new(Arc::new(read_only))).is_disk_failure());
+        let misspelt = sqlx::raw_sql("INSRT").execute(&mut connection).await.unwrap_err();
+        assert!(!StoreError::Unavailable(Box::new(misspelt)).is_disk_failure());
+        assert!(!StoreError::Unavailable("the writer has been stopped".into()).is_disk_failure());
+    }
 }

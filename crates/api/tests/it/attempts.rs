@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use keywright_domain::{AttemptCode, AttemptNumber};
-use keywright_store::{Attempts as _, BlobKey, TraceStatus};
+use keywright_store::{Attempts as _, BlobKey, StoredBlob};
 use serde_json::json;
 
 use crate::worker::{failed, returned};
@@ -21,9 +21,9 @@ async fn run_with_attempts(world: &World) -> String {
     run
 }
 
-async fn file_trace(world: &World, run: &str, trace: TraceStatus) {
+async fn file_trace(world: &World, run: &str, key: BlobKey) {
     let run = keywright_domain::RunId::parse(run).unwrap();
-    world.store.file_trace(&run, AttemptNumber::new(1).unwrap(), trace).await.unwrap();
+    world.store.file_trace(&run, AttemptNumber::new(1).unwrap(), StoredBlob { key, size_bytes: 7 }).await.unwrap();
 }
 
 #[tokio::test]
@@ -32,11 +32,15 @@ async fn attempts_are_listed_with_how_they_ended() {
     let run = run_with_attempts(&world).await;
     let answer = world.get(&format!("/projects/plain/run/{run}/attempts")).send().await;
     assert_eq!(answer.status, 200);
-    insta::assert_json_snapshot!(answer.json(), {".attempts[].startedAt" => "[time]", ".attempts[].endedAt" => "[time]"}, @r#"
+    assert_eq!(answer.json()["attempts"][0]["workerId"], world.worker.as_str());
+    insta::assert_json_snapshot!(answer.json(), {
+        ".attempts[].startedAt" => "[time]", ".attempts[].endedAt" => "[time]", ".attempts[].workerId" => "[worker]"
+    }, @r#"
     {
       "attempts": [
         {
           "number": 1,
+          "workerId": "[worker]",
           "stage": "api",
           "status": "failed",
           "error": {
@@ -54,6 +58,7 @@ async fn attempts_are_listed_with_how_they_ended() {
         },
         {
           "number": 2,
+          "workerId": "[worker]",
           "stage": "api",
           "status": "succeeded",
           "startedAt": "[time]",
@@ -92,7 +97,7 @@ async fn a_trace_is_there_once_it_is_clean() {
 
     let key = BlobKey::parse("attempts/run/1.trace.zip").unwrap();
     world.blobs.put(&world.workspace, &key, Bytes::from_static(b"PK\x03\x04zip")).await.unwrap();
-    file_trace(&world, &run, TraceStatus::Stored(key)).await;
+    file_trace(&world, &run, key).await;
     let stored = world.get(&path).send().await;
     assert_eq!((stored.status.as_u16(), stored.body.as_slice()), (200, b"PK\x03\x04zip".as_slice()));
     assert_eq!(stored.header("content-type"), "application/zip");
@@ -100,11 +105,24 @@ async fn a_trace_is_there_once_it_is_clean() {
         stored.header("content-disposition"),
         format!("attachment; filename=\"{run}-1.trace.zip\"; filename*=UTF-8''{run}-1.trace.zip")
     );
+}
 
-    file_trace(&world, &run, TraceStatus::Stored(BlobKey::parse("attempts/run/gone.zip").unwrap())).await;
+#[tokio::test]
+async fn a_trace_that_is_gone_is_a_404() {
+    let world = World::new().await;
+    let run = run_with_attempts(&world).await;
+    file_trace(&world, &run, BlobKey::parse("attempts/run/gone.zip").unwrap()).await;
+    let path = format!("/projects/plain/run/{run}/attempts/1/trace");
     assert_eq!(world.get(&path).send().await.refusal(), (404, "not-found".to_owned()));
-    file_trace(&world, &run, TraceStatus::Dropped("it held a known secret".to_owned())).await;
-    let dropped = world.get(&path).send().await;
+}
+
+#[tokio::test]
+async fn a_trace_that_was_not_kept_says_why() {
+    let world = World::new().await;
+    let run = run_with_attempts(&world).await;
+    let id = keywright_domain::RunId::parse(&run).unwrap();
+    world.store.drop_trace(&id, AttemptNumber::new(1).unwrap(), "it held a known secret").await.unwrap();
+    let dropped = world.get(&format!("/projects/plain/run/{run}/attempts/1/trace")).send().await;
     assert_eq!(dropped.message(), "the trace was not kept: it held a known secret");
     let listed = world.get(&format!("/projects/plain/run/{run}/attempts")).send().await.json();
     assert_eq!(listed["attempts"][0]["trace"], json!({"status": "dropped", "reason": "it held a known secret"}));

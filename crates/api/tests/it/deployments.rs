@@ -48,7 +48,7 @@ async fn an_upload_is_stored_whole_and_waits_for_its_build() {
     "#);
     assert_eq!(answer.json()["sizeBytes"], bytes.len());
     let id = DeploymentId::parse(answer.json()["id"].as_str().unwrap()).unwrap();
-    assert_eq!(world.store.list_building().await.unwrap()[0].id, id);
+    assert_eq!(world.store.claim_build(&world.worker).await.unwrap().unwrap().id, id);
     let key = BlobKey::archive(&id);
     assert_eq!(world.blobs.get(&world.workspace, &key).await.unwrap().unwrap(), bytes);
     // The project exists from now on, without anything to run.
@@ -89,7 +89,7 @@ async fn what_cannot_be_an_archive_is_refused_at_once() {
         let answer = upload(&format!("/projects/{name}/deployments")).send().await;
         assert_eq!(answer.refusal(), (400, "bad-request".to_owned()), "{name}");
     }
-    assert!(world.store.list_building().await.unwrap().is_empty());
+    assert_eq!(world.store.claim_build(&world.worker).await.unwrap(), None);
 }
 
 #[tokio::test]

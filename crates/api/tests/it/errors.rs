@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
+use keywright_store::Store as _;
+
 use crate::world::World;
 
 #[tokio::test]

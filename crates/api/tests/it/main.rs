@@ -19,6 +19,7 @@ mod deployments;
 mod docs;
 mod document;
 mod errors;
+mod events;
 mod files;
 mod foreign;
 mod health;

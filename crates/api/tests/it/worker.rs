@@ -1,10 +1,8 @@
 //! A worker that takes runs through the domain's own state machine, so that their answers can be looked at in every state.
 
-use keywright_domain::{
-    AttemptCode, AttemptEnd, AttemptFailure, RunEvent, RunState, Secret, SessionStanding, Transition, WorkerId,
-};
+use keywright_domain::{AttemptCode, AttemptEnd, AttemptFailure, RunEvent, RunState, Secret, SessionStanding, Transition};
 use keywright_store::{
-    AttemptClose, AttemptOutcome, AuthSessions as _, BlobKey, Clock as _, CommitOutcome, RunCommit, RunRecord, Runs as _,
+    AttemptClose, AttemptOutcome, AuthSessions as _, BlobKey, Claimed, CommitOutcome, RunCommit, RunRecord, Runs as _, StoredBlob,
 };
 use serde_json::{Value, json};
 
@@ -13,8 +11,7 @@ use crate::world::World;
 impl World {
     /// Takes the only run that can go on and begins it.
     pub(crate) async fn take(&self) -> RunRecord {
-        let worker = WorkerId::from_entropy([9; 21]);
-        let mut taken = self.store.claim_runs(&worker, 100, self.clock.now()).await.unwrap();
+        let Claimed::Runs(mut taken) = self.store.claim_runs(&self.worker, 100).await.unwrap() else { panic!("no worker") };
         assert_eq!(taken.len(), 1, "{taken:?}");
         let record = taken.remove(0);
         let standing = match &record.session {
@@ -30,15 +27,20 @@ impl World {
     }
 
     /// Makes one attempt that ends so, with a log if one is given.
-    pub(crate) async fn attempt(&self, record: RunRecord, end: AttemptEnd, log_blob: Option<BlobKey>) -> RunRecord {
+    pub(crate) async fn attempt(&self, record: RunRecord, end: AttemptEnd, log: Option<BlobKey>) -> RunRecord {
         let RunState::Started(progress) = &record.state else { panic!("not started: {:?}", record.state) };
-        let number = self.store.begin_attempt(&record.id, record.epoch, progress.stage, self.clock.now()).await.unwrap().unwrap();
+        let number = self.store.begin_attempt(&record.id, record.epoch, progress.stage).await.unwrap().unwrap();
         let outcome = match &end {
             AttemptEnd::Failed(failure) => AttemptOutcome::Failed(failure.clone()),
             AttemptEnd::Aborted => AttemptOutcome::Aborted,
             AttemptEnd::Returned { .. } | AttemptEnd::Captured { .. } | AttemptEnd::CheckPassed => AttemptOutcome::Succeeded,
         };
-        let close = AttemptClose { number, outcome, is_trace_pending: log_blob.is_some(), log_blob };
+        let close = AttemptClose {
+            number,
+            outcome,
+            is_trace_pending: log.is_some(),
+            log: log.map(|key| StoredBlob { key, size_bytes: 100 }),
+        };
         let transition = record.state.clone().on(&record.plan, RunEvent::AttemptEnded(&end)).unwrap();
         self.commit(record, transition, Some(close), Some(end)).await
     }
@@ -65,7 +67,6 @@ impl World {
             candidate,
             result,
             payloads,
-            now: self.clock.now(),
         };
         assert_eq!(self.store.commit_run(commit).await.unwrap(), CommitOutcome::Committed);
         record

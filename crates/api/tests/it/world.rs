@@ -2,23 +2,25 @@
 //!
 //! `shop` has logins, `plain` has none, `closed` switches access over the API off, `broken` has never been built.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
-use keywright_api::AppState;
+use keywright_api::{AppState, Vitals};
 use keywright_domain::{
-    ApiName, DeploymentId, KeyId, Language, Problem, ProjectId, ProjectName, ProxyUrl, Timestamp, WorkspaceId,
+    ApiName, DeploymentId, KeyId, Language, NodeId, Problem, ProjectId, ProjectName, ProxyUrl, Timestamp, WorkerId, WorkerLabels,
+    WorkspaceId,
 };
 use keywright_store::sqlite::SqliteStore;
 use keywright_store::{
-    Blobs, BuiltDeployment, Clock, Deployments as _, Entropy, FileLinks, Keys as _, MasterKey, NewDeployment, NewKey,
-    Projects as _, SystemEntropy, Vault,
+    Blobs, BuildEnd, BuiltDeployment, Clock, Deployments as _, Entropy, FileLinks, Keys as _, MasterKey, NewDeployment, NewKey,
+    NewWorker, Projects as _, Supersedes, SystemEntropy, Vault, Workers as _,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 
@@ -36,7 +38,11 @@ pub(crate) struct World {
     pub(crate) clock: Arc<StillClock>,
     pub(crate) entropy: Arc<MoodyEntropy>,
     pub(crate) workspace: WorkspaceId,
+    pub(crate) vitals: Arc<Mood>,
+    pub(crate) worker: WorkerId,
     pub(crate) router: Router,
+    /// What a node that serves nobody answers.
+    pub(crate) health_router: Router,
     _folder: tempfile::TempDir,
 }
 
@@ -53,6 +59,30 @@ impl StillClock {
 impl Clock for StillClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.0.fetch_add(1, Ordering::SeqCst))
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_micros(u64::try_from(self.now().as_micros()).unwrap())
+    }
+}
+
+/// A process with the troubles that a test gives it.
+#[derive(Debug, Default)]
+pub(crate) struct Mood {
+    pub(crate) troubles: Mutex<Vec<String>>,
+}
+
+impl Vitals for Mood {
+    fn troubles(&self) -> Vec<String> {
+        self.troubles.lock().unwrap().clone()
+    }
+
+    fn database(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn report(&self) -> Map<String, Value> {
+        Map::from_iter([("version".to_owned(), json!("1.2.3")), ("roles".to_owned(), json!(["api"]))])
     }
 }
 
@@ -79,28 +109,55 @@ impl World {
         let clock = Arc::new(StillClock(AtomicI64::new(1_700_000_000_000_000)));
         let entropy = Arc::new(MoodyEntropy::default());
         let vault = Vault::new(MasterKey::from_bytes([3; 32]), Arc::new(SystemEntropy));
-        let store = Arc::new(SqliteStore::open(&folder.path().join("keywright.db"), vault.clone()).await.unwrap());
+        let database_clock = Arc::<StillClock>::clone(&clock);
+        let path = folder.path().join("keywright.db");
+        let store = Arc::new(SqliteStore::open(&path, vault.clone(), database_clock).await.unwrap());
         let blobs = Blobs::in_folder(&folder.path().join("blobs"), vault).unwrap();
         let links = FileLinks::new("http://127.0.0.1:1".to_owned(), [5; 32]);
-        let router = keywright_api::router(AppState {
+        let vitals = Arc::new(Mood::default());
+        let state = AppState {
             store: Arc::<SqliteStore>::clone(&store),
             blobs: blobs.clone(),
             clock: Arc::<StillClock>::clone(&clock),
             entropy: Arc::<MoodyEntropy>::clone(&entropy),
             links: links.clone(),
             default_proxy: default_proxy.map(|proxy| ProxyUrl::parse(proxy).unwrap()),
-            health: json!({"version": "1.2.3", "protections": {"sandbox": true}}),
-        });
+            vitals: Arc::<Mood>::clone(&vitals),
+        };
+        let (router, health_router) = (keywright_api::router(state.clone()), keywright_api::health_router(state));
         let workspace = WorkspaceId::from_entropy([7; 16]);
-        let world = Self { store, blobs, links, clock, entropy, workspace, router, _folder: folder };
-        world.store.bootstrap(&world.workspace, world.new_key("first", KEY), world.clock.now()).await.unwrap();
+        let worker = WorkerId::from_entropy([9; 21]);
+        let world =
+            Self { store, blobs, links, clock, entropy, workspace, vitals, worker, router, health_router, _folder: folder };
+        world.store.bootstrap(&world.workspace, world.new_key("first", KEY)).await.unwrap();
+        world.register().await;
         world.deploy("shop", &json!({"authSessions": {"enabled": true, "type": "API"}})).await;
         world.deploy("plain", &json!({})).await;
         world.deploy("closed", &json!({"apiAccess": {"enabled": false}})).await;
         let broken = world.upload("broken").await;
         let problem = Problem { file: "api/a.ts".to_owned(), line: Some(3), message: "no".to_owned() };
-        world.store.refuse_build(&broken, vec![problem], world.clock.now()).await.unwrap();
+        world.claim_build(&broken).await;
+        assert_eq!(world.store.refuse_build(&world.worker, &broken, vec![problem]).await.unwrap(), BuildEnd::Stored);
         world
+    }
+
+    async fn register(&self) {
+        let new = NewWorker {
+            id: self.worker.clone(),
+            node: NodeId::from_entropy([8; 21]),
+            host: "here".to_owned(),
+            labels: WorkerLabels::new(),
+            capacity: 100,
+            version: "1.2.3".to_owned(),
+            supersedes: Supersedes::Everybody,
+            ttl_ms: 3_600_000,
+        };
+        self.store.register_worker(new).await.unwrap();
+    }
+
+    async fn claim_build(&self, id: &DeploymentId) {
+        let claimed = self.store.claim_build(&self.worker).await.unwrap();
+        assert_eq!(claimed.map(|deployment| deployment.id).as_ref(), Some(id));
     }
 
     pub(crate) fn new_key(&self, name: &str, key: &str) -> NewKey {
@@ -118,7 +175,7 @@ impl World {
             digest: "ab".repeat(32),
             size_bytes: 10,
         };
-        self.store.accept_deployment(&self.workspace, new, self.clock.now()).await.unwrap();
+        self.store.accept_deployment(&self.workspace, new).await.unwrap();
         id
     }
 
@@ -134,7 +191,8 @@ impl World {
             playwright_root: None,
             warnings: vec![Problem { file: "package.json".to_owned(), line: None, message: "a warning".to_owned() }],
         };
-        self.store.finish_build(&id, built, self.clock.now()).await.unwrap();
+        self.claim_build(&id).await;
+        assert_eq!(self.store.finish_build(&self.worker, &id, built).await.unwrap(), BuildEnd::Stored);
         id
     }
 

@@ -1,9 +1,14 @@
 //! Tables of what is accepted, what is refused, and what beats what.
 
+use super::roles::RoleName;
 use super::*;
 
 fn options() -> ServeOptions {
     ServeOptions { data_dir: Some("/data".into()), ..ServeOptions::default() }
+}
+
+fn on_postgres() -> ServeOptions {
+    ServeOptions { database_url: Some("postgres://user:hunter22@db/keywright".to_owned().into()), ..options() }
 }
 
 #[test]
@@ -12,6 +17,18 @@ fn defaults_are_safe() {
     assert!(config.listen.ip().is_loopback());
     assert!(!config.ignore_https_errors && config.browser_args.is_empty());
     assert_eq!(config.browser, BrowserChoice::HeadlessShell);
+    assert!(config.roles.is_all() && matches!(config.database, DatabaseChoice::Sqlite) && config.warnings().is_empty());
+    assert!(matches!(config.blobs, BlobPlace::Folder(path) if path == PathBuf::from("/data/blobs")));
+    assert_eq!(config.master_key_file, PathBuf::from("/data/master.key"));
+}
+
+#[test]
+fn roles_can_be_split_over_one_postgres_and_its_password_does_not_print() {
+    let config = Config::load(ServeOptions { roles: Some(vec![RoleName::Worker]), ..on_postgres() }).unwrap();
+    assert!(config.roles.is_worker() && !config.roles.is_api());
+    assert_eq!(config.database.kind(), "postgres");
+    assert!(config.warnings().iter().any(|warning| warning.contains("/data/blobs")), "one folder is not everybody's");
+    assert!(!format!("{config:?}{:?}", on_postgres()).contains("hunter22"));
 }
 
 #[test]
@@ -22,7 +39,21 @@ fn bad_values_are_refused_with_their_option_named() {
         (ServeOptions { concurrency: Some(257), ..options() }, "concurrency"),
         (ServeOptions { shutdown_grace_s: Some(3_601), ..options() }, "shutdown-grace-s"),
         (ServeOptions { browser_arg: Some(vec!["--no-sandbox".to_owned()]), ..options() }, "browser-arg"),
-        (ServeOptions { default_proxy: Some("socks4://x".to_owned()), ..options() }, "default-proxy"),
+        (ServeOptions { default_proxy: Some("socks4://x".to_owned().into()), ..options() }, "default-proxy"),
+        (ServeOptions { roles: Some(Vec::new()), ..options() }, "roles"),
+        (ServeOptions { roles: Some(vec![RoleName::Worker]), ..options() }, "roles"),
+        (ServeOptions { roles: Some(vec![RoleName::Api, RoleName::Scheduler]), ..options() }, "roles"),
+        (ServeOptions { database_url: Some("mysql://h/d".to_owned().into()), ..options() }, "database-url"),
+        (ServeOptions { database_url: Some("nonsense".to_owned().into()), ..options() }, "database-url"),
+        (ServeOptions { database_direct_url: Some("postgres://h/d".to_owned().into()), ..options() }, "database-direct-url"),
+        (ServeOptions { database_direct_url: Some("h".to_owned().into()), ..on_postgres() }, "database-direct-url"),
+        (ServeOptions { blobs: Some("ftp://x".to_owned()), ..options() }, "blobs"),
+        (ServeOptions { s3_region: Some("eu-west-1".to_owned()), ..options() }, "s3-region"),
+        (ServeOptions { lease_ttl_ms: Some(20_000), ..options() }, "lease-ttl-ms"),
+        (ServeOptions { worker_label: Some(vec!["GPU".to_owned()]), ..options() }, "worker-label"),
+        (ServeOptions { node_name: Some(String::new()), ..options() }, "node-name"),
+        (ServeOptions { keep_runs_days: Some(36_501), ..options() }, "keep-runs-days"),
+        (ServeOptions { drain_delay_s: Some(301), ..options() }, "drain-delay-s"),
         (ServeOptions { base_url: Some("ftp://x".to_owned()), ..options() }, "base-url"),
     ] {
         let InvalidConfig::Value { option: named, .. } = Config::load(change).unwrap_err() else { panic!("{option}") };

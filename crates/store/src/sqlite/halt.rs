@@ -30,6 +30,11 @@ pub(crate) fn is_unavailable(error: &SqliteError) -> bool {
     )
 }
 
+/// Whether the disk is read-only or answers with errors.
+pub(crate) fn is_disk_failure(error: &SqliteError) -> bool {
+    matches!(primary_code(error), code::READ_ONLY | code::INPUT_OUTPUT)
+}
+
 /// The low byte of SQLite's code; the rest says more about the same.
 fn primary_code(error: &SqliteError) -> i32 {
     error.code().and_then(|text| text.parse::<i32>().ok()).unwrap_or_default() & 0xff
