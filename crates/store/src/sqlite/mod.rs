@@ -7,6 +7,7 @@
 mod attempts;
 mod audit;
 mod auth_sessions;
+mod backup;
 mod data_keys;
 mod deployments;
 mod files;
@@ -33,6 +34,7 @@ use futures::future::BoxFuture;
 use keywright_domain::Timestamp;
 use sqlx::{SqliteConnection, SqlitePool};
 
+pub use backup::DatabaseCopy;
 pub use open::{NotDurable, OpenError};
 
 use self::runs::SetAside;

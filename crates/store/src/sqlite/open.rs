@@ -25,7 +25,7 @@ use crate::{Clock, Signals, StoreError, Vault, VaultError};
 static MIGRATIONS: Migrator = sqlx::migrate!("src/sqlite/migrations");
 
 /// How long a statement waits for a lock that somebody else's tool (a backup, a shell) holds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections for reading. Reads are short; more would only keep more pages in memory.
 const MAX_READERS: u32 = 4;
@@ -35,6 +35,9 @@ const READER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes of the write-ahead log that are kept on disk once they are no longer needed.
 const MAX_IDLE_WAL_BYTES: u32 = 64 * 1024 * 1024;
+
+/// Largest database that is read through before it is used: a second or two. Larger ones are read by `keywright verify`.
+const MAX_CHECKED_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Why a database cannot be opened.
 #[derive(Debug, Error)]
@@ -59,6 +62,14 @@ pub enum OpenError {
         /// What SQLite said.
         #[source]
         source: sqlx::Error,
+    },
+    /// Pages of it are not what SQLite wrote. Nothing was changed.
+    #[error("the database {path} is damaged ({finding}); move the data folder away and bring back a backup with `keywright restore`")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// The first thing that SQLite found wrong.
+        finding: String,
     },
     /// The schema is newer than this program, or a migration failed.
     #[error("the schema of the database {path} cannot be brought up to date")]
@@ -105,8 +116,9 @@ pub(super) async fn open(path: &Path, vault: Vault, clock: Arc<dyn Clock>) -> Re
     let failed = |source| OpenError::Database { path: path.to_owned(), source };
 
     let options = options(path);
-    let mut connection = options.connect().await.map_err(failed)?;
+    let mut connection = options.connect().await.map_err(|error| damaged(path, &error).unwrap_or_else(|| failed(error)))?;
     check_durability(&mut connection).await?;
+    check_pages(&mut connection, path).await?;
     MIGRATIONS.run(&mut connection).await.map_err(|source| OpenError::Schema { path: path.to_owned(), source })?;
     load_data_keys(&mut connection, &vault).await?;
 
@@ -142,6 +154,30 @@ async fn start(
     let signals = Signals::default();
     let writer = Writer::start(connection, options, clock, signals.clone(), lock);
     Ok(SqliteStore { writer, readers, vault, signals, set_aside: SetAside::default() })
+}
+
+/// Reads the whole file, unless it is large, and refuses one that is not as SQLite wrote it: what is built on damage makes it
+/// worse.
+async fn check_pages(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Database { path: path.to_owned(), source };
+    let length = std::fs::metadata(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?.len();
+    if length > MAX_CHECKED_BYTES {
+        tracing::info!(length, "the database is too large to be checked at every start; `keywright verify` checks it");
+        return Ok(());
+    }
+    let checked = sqlx::query_scalar::<_, String>("PRAGMA quick_check(1)").fetch_one(connection).await;
+    let finding = checked.map_err(|error| damaged(path, &error).unwrap_or_else(|| failed(error)))?;
+    if finding == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.to_owned(), finding }) }
+}
+
+/// What SQLite says of a file that is damaged, or is no database at all.
+fn damaged(path: &Path, error: &sqlx::Error) -> Option<OpenError> {
+    /// `SQLITE_CORRUPT` and `SQLITE_NOTADB`; the upper bytes of an extended code tell where it was met.
+    const DAMAGED: [i32; 2] = [11, 26];
+    let error = error.as_database_error()?;
+    let code: i32 = error.code()?.parse().ok()?;
+    let is_damage = DAMAGED.contains(&(code & 0xff));
+    is_damage.then(|| OpenError::Damaged { path: path.to_owned(), finding: error.message().to_owned() })
 }
 
 /// Refuses a schema that is not exactly this program's, without changing it.
@@ -229,6 +265,35 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_damaged_file_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keywright.db");
+        let mut connection = options(&path).create_if_missing(true).connect().await.unwrap();
+        for statement in [
+            "CREATE TABLE numbers (number INTEGER PRIMARY KEY, ballast TEXT) STRICT",
+            "CREATE INDEX numbers_by_ballast ON numbers (ballast)",
+            "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 2000) INSERT INTO numbers SELECT n, hex(randomblob(50)) FROM n",
+        ] {
+            sqlx::query(statement).execute(&mut connection).await.unwrap();
+        }
+        check_pages(&mut connection, &path).await.unwrap();
+        connection.close().await.unwrap();
+
+        let whole = std::fs::read(&path).unwrap();
+        let mut torn = whole.clone();
+        torn[8 * 4096..8 * 4096 + 512].fill(0x5a);
+        for broken in [torn, vec![0x5a; 8192]] {
+            std::fs::write(&path, &broken).unwrap();
+            let refused = match options(&path).connect().await {
+                Ok(mut connection) => check_pages(&mut connection, &path).await.unwrap_err(),
+                Err(error) => damaged(&path, &error).unwrap(),
+            };
+            assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
+            assert!(std::fs::read(&path).unwrap() == broken);
+        }
+    }
 
     #[tokio::test]
     async fn our_own_options_are_durable_and_weaker_ones_are_refused() {
