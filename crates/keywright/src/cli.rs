@@ -25,6 +25,15 @@ pub(crate) enum Command {
     Keys(KeysOptions),
     /// Install the base environments that runners need, ahead of the first start
     Setup(SetupOptions),
+    /// Check that what is stored keeps the promises, while the server runs or not; 0 nothing is broken, 1 something is, 2 it
+    /// could not be found out
+    Verify(Box<VerifyOptions>),
+    /// Check what a server needs: browser, runners, sandbox, disk, clock, database, keys, blobs
+    Doctor(Box<DoctorOptions>),
+    /// Copy database and blobs into a new folder while the server runs; SQLite only
+    Backup(Box<BackupOptions>),
+    /// Make a data folder of a backup, and check it before it is called done
+    Restore(RestoreOptions),
 }
 
 /// Which server, and as whom.
@@ -95,6 +104,66 @@ pub(crate) enum KeysCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Make new keys for everything that is sealed, while the server runs, or go on with a rotation that was interrupted
+    Rotate {
+        #[command(flatten)]
+        server: Box<ServeOptions>,
+        /// Print JSON and nothing else on stdout
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyOptions {
+    #[command(flatten)]
+    pub(crate) server: ServeOptions,
+    /// Open every blob, too, instead of only looking whether it is there
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Print JSON and nothing else on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorOptions {
+    #[command(flatten)]
+    pub(crate) server: ServeOptions,
+    /// Print JSON and nothing else on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BackupOptions {
+    #[command(flatten)]
+    pub(crate) server: ServeOptions,
+    /// The folder to be made
+    #[arg(long)]
+    pub(crate) to: PathBuf,
+    /// Take the master key along; whoever has the folder can then read everything in it
+    #[arg(long)]
+    pub(crate) with_key: bool,
+    /// Print JSON and nothing else on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RestoreOptions {
+    /// The folder of the backup
+    #[arg(long)]
+    pub(crate) from: PathBuf,
+    /// The data folder to be made; it must not be there, or be empty
+    #[arg(long, env = "KEYWRIGHT_DATA_DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// The master key, unless the backup has it
+    #[arg(long, env = "KEYWRIGHT_MASTER_KEY_FILE")]
+    pub(crate) master_key_file: Option<PathBuf>,
+    /// Print JSON and nothing else on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]

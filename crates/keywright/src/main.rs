@@ -48,5 +48,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Deploy(options) => commands::deploy::deploy(options).await,
         Command::Keys(options) => commands::keys::keys(options).await,
         Command::Setup(options) => commands::setup::setup(options).await,
+        Command::Verify(options) => Ok(commands::verify::verify(*options).await),
+        Command::Doctor(options) => commands::doctor::doctor(*options).await,
+        Command::Backup(options) => commands::backup::backup(*options).await,
+        Command::Restore(options) => commands::restore::restore(options).await,
     }
 }

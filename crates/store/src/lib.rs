@@ -15,6 +15,7 @@ pub mod planted;
 mod port;
 pub mod postgres;
 mod row;
+mod schema;
 mod sealed;
 mod secrets;
 mod signals;

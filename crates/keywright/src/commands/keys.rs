@@ -1,4 +1,5 @@
-//! `keywright keys`: the workspace's API keys. A key is shown once, on stdout, when it is made.
+//! `keywright keys`: the workspace's API keys, and the keys that everything is sealed with. An API key is shown once, on
+//! stdout, when it is made.
 
 use std::process::ExitCode;
 
@@ -7,15 +8,17 @@ use keywright_client::Client;
 use serde_json::json;
 
 use super::recover::recover;
+use super::rotate::rotate;
 use crate::cli::{KeysCommand, KeysOptions, Target};
 
-/// Carries out one of the three.
+/// Carries out one of them.
 pub(crate) async fn keys(options: KeysOptions) -> anyhow::Result<ExitCode> {
     match options.command {
         KeysCommand::Create { name, target } => create(&target, &name).await?,
         KeysCommand::List { target } => list(&target).await?,
         KeysCommand::Revoke { id, target } => revoke(&target, &id).await?,
         KeysCommand::Recover { data_dir, name, json } => recover(&data_dir, name, json).await?,
+        KeysCommand::Rotate { server, json } => return rotate(*server, json).await,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use keywright_domain::WorkspaceId;
 use keywright_store::sqlite::SqliteStore;
-use keywright_store::{Bootstrap, Entropy, Keys as _, MasterKey, NewKey, Store as _, SystemClock, SystemEntropy, Vault};
+use keywright_store::{Bootstrap, Entropy, Keys as _, MasterKeys, NewKey, Store as _, SystemClock, SystemEntropy, Vault};
 use serde_json::json;
 
 use crate::config::{DATABASE_FILE, MASTER_KEY_FILE};
@@ -20,7 +20,7 @@ pub(super) async fn recover(data_dir: &Path, name: String, is_json: bool) -> any
     let (database, master) = (data_dir.join(DATABASE_FILE), data_dir.join(MASTER_KEY_FILE));
     ensure!(database.is_file() && master.is_file(), "{} is not the data folder of a server", data_dir.display());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let vault = Vault::new(MasterKey::load_or_create(&master, entropy.as_ref())?, Arc::clone(&entropy));
+    let vault = Vault::new(MasterKeys::load(&master)?, Arc::clone(&entropy));
     let store = SqliteStore::open(&database, vault, Arc::new(SystemClock)).await.context("the database cannot be opened")?;
     let (new, shown) = NewKey::generate(name, entropy.as_ref());
     let offered = WorkspaceId::from_entropy(entropy.bytes());

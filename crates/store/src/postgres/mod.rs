@@ -59,6 +59,7 @@ pub use open::{NotDurable, OpenError};
 pub use options::PostgresOptions;
 
 use self::hints::Hints;
+use self::open::SchemaPolicy;
 use self::pools::Lane;
 use self::transaction::Tx;
 use self::work::Desk;
@@ -77,7 +78,15 @@ impl PostgresStore {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(options: PostgresOptions, vault: Vault) -> Result<Self, OpenError> {
-        open::open(options, vault).await
+        open::open(options, vault, SchemaPolicy::Migrate).await
+    }
+
+    /// Opens a database beside the servers that use it, to look at it or to change a little of it. Brings no schema up to date.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; a schema that is not exactly this program's is one too.
+    pub async fn open_as_guest(options: PostgresOptions, vault: Vault) -> Result<Self, OpenError> {
+        open::open(options, vault, SchemaPolicy::MustFit).await
     }
 }
 

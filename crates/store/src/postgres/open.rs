@@ -20,6 +20,7 @@ use super::pools::Pools;
 use super::runs::SetAside;
 use super::work::Desk;
 use super::{PostgresOptions, PostgresStore};
+use crate::schema::check_schema;
 use crate::{Signals, StoreError, Vault, VaultError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/postgres/migrations");
@@ -84,8 +85,17 @@ pub struct NotDurable {
     pub is: String,
 }
 
+/// Whether a schema is brought up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SchemaPolicy {
+    /// It is, when it is older than this program.
+    Migrate,
+    /// It must be exactly this program's already.
+    MustFit,
+}
+
 /// Opens the database.
-pub(super) async fn open(options: PostgresOptions, vault: Vault) -> Result<PostgresStore, OpenError> {
+pub(super) async fn open(options: PostgresOptions, vault: Vault, policy: SchemaPolicy) -> Result<PostgresStore, OpenError> {
     let is_pooled = options.direct_url.is_some();
     let pooled = options.pooled().map_err(OpenError::Address)?.statement_cache_capacity(if is_pooled { 0 } else { MAX_PREPARED });
     let direct = options.direct().map_err(OpenError::Address)?;
@@ -97,7 +107,11 @@ pub(super) async fn open(options: PostgresOptions, vault: Vault) -> Result<Postg
         Err(_) => return Err(OpenError::Silent(database)),
     };
     check_durability(&mut connection).await.map_err(failed)??;
-    MIGRATIONS.run(&mut connection).await.map_err(|source| OpenError::Schema { database: database.clone(), source })?;
+    let fitting = match policy {
+        SchemaPolicy::Migrate => MIGRATIONS.run(&mut connection).await,
+        SchemaPolicy::MustFit => check_schema(&mut connection, &MIGRATIONS).await,
+    };
+    fitting.map_err(|source| OpenError::Schema { database: database.clone(), source })?;
     load_data_keys(&mut connection, &vault).await?;
     connection.close().await.map_err(failed)?;
 

@@ -64,5 +64,9 @@ impl DatabaseCopy {
 
 fn read_only(path: &Path) -> SqliteConnectOptions {
     // Nothing of ours spills into a temporary file.
-    SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(super::open::BUSY_TIMEOUT).pragma("temp_store", "MEMORY")
+    SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(super::open::BUSY_TIMEOUT)
+        .pragma("temp_store", "MEMORY")
 }

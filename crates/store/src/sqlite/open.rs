@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::{Migrate as _, MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Row, SqliteConnection};
 use thiserror::Error;
@@ -20,6 +20,7 @@ use super::data_keys::{self, DataKeyTable};
 use super::runs::SetAside;
 use super::writer::Writer;
 use crate::halt::InMethod as _;
+use crate::schema::check_schema;
 use crate::{Clock, Signals, StoreError, Vault, VaultError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/sqlite/migrations");
@@ -131,7 +132,7 @@ pub(super) async fn open_as_guest(path: &Path, vault: Vault, clock: Arc<dyn Cloc
     let options = options(path).create_if_missing(false);
     let mut connection = options.connect().await.map_err(failed)?;
     check_durability(&mut connection).await?;
-    check_schema(&mut connection).await.map_err(|source| OpenError::Schema { path: path.to_owned(), source })?;
+    check_schema(&mut connection, &MIGRATIONS).await.map_err(|source| OpenError::Schema { path: path.to_owned(), source })?;
     load_data_keys(&mut connection, &vault).await?;
     start(connection, options, path, vault, clock, None).await
 }
@@ -178,22 +179,6 @@ fn damaged(path: &Path, error: &sqlx::Error) -> Option<OpenError> {
     let code: i32 = error.code()?.parse().ok()?;
     let is_damage = DAMAGED.contains(&(code & 0xff));
     is_damage.then(|| OpenError::Damaged { path: path.to_owned(), finding: error.message().to_owned() })
-}
-
-/// Refuses a schema that is not exactly this program's, without changing it.
-async fn check_schema(connection: &mut SqliteConnection) -> Result<(), MigrateError> {
-    let applied = connection.list_applied_migrations(&MIGRATIONS.table_name).await?;
-    for migration in MIGRATIONS.iter() {
-        match applied.iter().find(|applied| applied.version == migration.version) {
-            Some(applied) if applied.checksum == migration.checksum => {}
-            Some(_) => return Err(MigrateError::VersionMismatch(migration.version)),
-            None => return Err(MigrateError::VersionNotPresent(migration.version)),
-        }
-    }
-    match applied.iter().find(|applied| !MIGRATIONS.version_exists(applied.version)) {
-        Some(newer) => Err(MigrateError::VersionMissing(newer.version)),
-        None => Ok(()),
-    }
 }
 
 /// What every connection runs with.
