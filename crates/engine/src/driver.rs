@@ -12,6 +12,7 @@ use keywright_domain::{
     AttemptEnd, AttemptFailure, AttemptId, AttemptNumber, Effect, ExtendedPayload, RunEvent, RunPlan, RunState, Secret,
     SessionStanding, Stage,
 };
+use keywright_store::planted::{self, PlantedBug};
 use keywright_store::{
     AttemptClose, AttemptOutcome, BlobKey, CommitOutcome, Deployment, RunCommit, RunRecord, SessionSecrets, StoredBlob,
 };
@@ -126,7 +127,12 @@ impl Driver {
             return self.commit(&plan, RunEvent::Begin(standing), None, Kept::default()).await;
         };
         let is_gone = self.run.plan.needs_session && standing == SessionStanding::Missing;
-        let event = if is_gone { RunEvent::SessionDeleted } else { RunEvent::WorkerLost };
+        let uncounted = AttemptEnd::Failed(AttemptFailure { is_counted: false, ..AttemptFailure::worker_lost() });
+        let event = match is_gone {
+            true => RunEvent::SessionDeleted,
+            false if planted::is(PlantedBug::LostAttemptNotCounted) => RunEvent::AttemptEnded(&uncounted),
+            false => RunEvent::WorkerLost,
+        };
         let outcome = AttemptOutcome::Failed(AttemptFailure::worker_lost());
         let close = AttemptClose { number, outcome, log: None, is_trace_pending: false };
         self.commit(&plan, event, Some(close), Kept::default()).await

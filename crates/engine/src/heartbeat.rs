@@ -5,6 +5,7 @@
 //! long, so that a database that hangs is one that does not answer.
 
 use keywright_domain::{Beat, Standing, Tenure};
+use keywright_store::planted::{self, PlantedBug};
 use keywright_store::{Renewal, StoreError};
 use tokio::time::MissedTickBehavior;
 
@@ -31,7 +32,11 @@ pub(crate) async fn keep(life: &Life, mut tenure: Tenure) -> End {
     let mut drained = std::pin::pin!(drained(life));
     loop {
         let now = clock.uptime();
-        let Standing::Holds { until } = tenure.standing(terms, now) else { return End::Fenced };
+        let until = match tenure.standing(terms, now) {
+            Standing::Holds { until } => until,
+            Standing::Fenced if planted::is(PlantedBug::NoSelfFence) => now + terms.beat(),
+            Standing::Fenced => return End::Fenced,
+        };
         tokio::select! {
             biased;
             () = life.over.cancelled() => return End::Over,
@@ -49,6 +54,9 @@ pub(crate) async fn keep(life: &Life, mut tenure: Tenure) -> End {
             answer = renewal => answer,
         };
         let beat = match answer {
+            Ok(Ok(Renewal::Renewed { .. })) if planted::is(PlantedBug::TenureFromAnswer) => {
+                Beat::Acknowledged { sent_at: clock.uptime() }
+            }
             Ok(Ok(Renewal::Renewed { database_now: _ })) => Beat::Acknowledged { sent_at },
             Ok(Ok(Renewal::Gone)) => Beat::Gone,
             Ok(Err(error)) => {

@@ -3,6 +3,7 @@
 //! Pure: rows in, answers out.
 
 use keywright_domain::{RunKind, RunPlan, Secret, SessionKind, SessionStanding};
+use keywright_store::planted::{self, PlantedBug};
 use keywright_store::{RunRecord, SessionSecrets};
 use serde_json::Value;
 
@@ -32,5 +33,6 @@ pub(crate) fn login_input<'a>(run: &'a RunRecord, secrets: &'a SessionSecrets) -
 /// is with a session whose first login never succeeded, and with a RUNTIME session of a run that brings no input.
 pub(crate) fn feasible_plan(run: &RunRecord, secrets: Option<&SessionSecrets>) -> RunPlan {
     let has_input = secrets.is_some_and(|secrets| login_input(run, secrets).is_some());
-    RunPlan { may_recreate: run.plan.may_recreate && has_input, ..run.plan }
+    let needs_session = run.plan.needs_session && !planted::is(PlantedBug::SessionUnchecked);
+    RunPlan { may_recreate: run.plan.may_recreate && has_input, needs_session, ..run.plan }
 }

@@ -9,57 +9,60 @@
 pub enum PlantedBug {
     /// A commit does not look at the epoch of its claim.
     CommitWithoutEpoch,
-    /// A new attempt does not look at the epoch of its claim.
+    /// A new attempt, and handing a run back, do not look at the epoch of the claim.
     BeginWithoutEpoch,
+    /// A claim keeps the epoch of the claim before.
+    ClaimKeepsEpoch,
     /// Runs that are freed of a lost worker keep their epoch.
     RescueKeepsEpoch,
-    /// A cancellation keeps the epoch of its run.
-    CancelKeepsEpoch,
-    /// Lost workers are looked for without asking whether the seat is still held.
+    /// Lost workers are given up without asking whether the seat is still held.
     RescueWithoutSeat,
     /// Lost workers are given up without having seen the database answer for a full TTL.
     RescueWithoutVigil,
+    /// A rescue leaves no event.
+    RescueWithoutEvent,
     /// A worker that was given up may renew its lease.
     RenewalOfTheLost,
     /// A worker whose lease may have lapsed goes on.
     NoSelfFence,
-    /// User code starts before its attempt is used up.
-    BeginAfterStart,
+    /// A worker believes in its lease from when a renewal was answered, not from when it was sent.
+    TenureFromAnswer,
     /// An attempt that a lost worker left open does not count.
     LostAttemptNotCounted,
+    /// The API's code starts without a check of its session.
+    SessionUnchecked,
     /// A captured state becomes the session's before a check has passed.
     AdoptUnchecked,
     /// Whoever leaves a session's line does not give the turn to the next.
     TurnNotPassedOn,
-    /// A run takes its session although another has it.
+    /// A run need not wait for another of its session.
     TwoOwnersOfSession,
-    /// A project's concurrency is not looked at.
+    /// What is taken at once is not held against a project's concurrency.
     ConcurrencyIgnored,
     /// An operation and its run are stored in two transactions.
     AcceptInTwoSteps,
-    /// A rescue leaves no event.
-    RescueWithoutEvent,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::CommitWithoutEpoch,
         Self::BeginWithoutEpoch,
+        Self::ClaimKeepsEpoch,
         Self::RescueKeepsEpoch,
-        Self::CancelKeepsEpoch,
         Self::RescueWithoutSeat,
         Self::RescueWithoutVigil,
+        Self::RescueWithoutEvent,
         Self::RenewalOfTheLost,
         Self::NoSelfFence,
-        Self::BeginAfterStart,
+        Self::TenureFromAnswer,
         Self::LostAttemptNotCounted,
+        Self::SessionUnchecked,
         Self::AdoptUnchecked,
         Self::TurnNotPassedOn,
         Self::TwoOwnersOfSession,
         Self::ConcurrencyIgnored,
         Self::AcceptInTwoSteps,
-        Self::RescueWithoutEvent,
     ];
 }
 

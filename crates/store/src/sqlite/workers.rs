@@ -11,6 +11,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 use super::SqliteStore;
 use super::leases::is_held;
 use crate::halt::{Halt, InMethod as _};
+use crate::planted::{self, PlantedBug};
 use crate::row::attempts::TRACE_LOST;
 use crate::row::workers::{labels_json, read_worker};
 use crate::{Held, NewWorker, Renewal, Rescued, StoreError, Supersedes, WorkerRecord, WorkerStatus, Workers};
@@ -82,9 +83,10 @@ async fn register(tx: &mut SqliteConnection, new: NewWorker, now: Timestamp) -> 
 }
 
 async fn renew(tx: &mut SqliteConnection, id: WorkerId, ttl_ms: u32, now: Timestamp) -> Result<Renewal, Halt> {
-    let done = sqlx::query("UPDATE workers SET lease_until = $2 WHERE id = $1 AND status = 'live'")
+    let done = sqlx::query("UPDATE workers SET lease_until = $2 WHERE id = $1 AND (status = 'live' OR $3)")
         .bind(id.as_str())
         .bind(lease_end(now, ttl_ms).as_micros())
+        .bind(planted::is(PlantedBug::RenewalOfTheLost))
         .execute(tx)
         .await?;
     Ok(if done.rows_affected() == 1 { Renewal::Renewed { database_now: now } } else { Renewal::Gone })
@@ -104,7 +106,7 @@ async fn retire(tx: &mut SqliteConnection, id: WorkerId, now: Timestamp) -> Resu
 
 /// The holder of the seat is evidently alive, whatever became of its beats.
 async fn rescue(tx: &mut SqliteConnection, under: Held, limit: u32, now: Timestamp) -> Result<Option<Rescued>, Halt> {
-    if !is_held(tx, &under, now).await? {
+    if !is_held(tx, &under, now).await? && !planted::is(PlantedBug::RescueWithoutSeat) {
         return Ok(None);
     }
     let lapsed = sqlx::query_scalar(
@@ -134,17 +136,22 @@ async fn end_all(tx: &mut SqliteConnection, ids: Vec<String>, now: Timestamp) ->
 /// Ends a live worker and frees what it held.
 async fn end(tx: &mut SqliteConnection, id: &str, status: WorkerStatus, now: Timestamp) -> Result<Rescued, Halt> {
     sqlx::query("UPDATE workers SET status = $2 WHERE id = $1").bind(id).bind(status.as_str()).execute(&mut *tx).await?;
-    sqlx::query(
-        "INSERT INTO run_events (run_id, number, at, kind, epoch, worker_id)
-         SELECT id, events + 1, $2, 'rescued', epoch + 1, owner FROM runs WHERE owner = $1",
-    )
-    .bind(id)
-    .bind(now.as_micros())
-    .execute(&mut *tx)
-    .await?;
+    let raise = i64::from(!planted::is(PlantedBug::RescueKeepsEpoch));
+    if !planted::is(PlantedBug::RescueWithoutEvent) {
+        sqlx::query(
+            "INSERT INTO run_events (run_id, number, at, kind, epoch, worker_id)
+             SELECT id, events + 1, $2, 'rescued', epoch + $3, owner FROM runs WHERE owner = $1",
+        )
+        .bind(id)
+        .bind(now.as_micros())
+        .bind(raise)
+        .execute(&mut *tx)
+        .await?;
+    }
     let runs =
-        sqlx::query("UPDATE runs SET owner = NULL, claimed_at = NULL, epoch = epoch + 1, events = events + 1 WHERE owner = $1")
+        sqlx::query("UPDATE runs SET owner = NULL, claimed_at = NULL, epoch = epoch + $2, events = events + 1 WHERE owner = $1")
             .bind(id)
+            .bind(raise)
             .execute(&mut *tx)
             .await?;
     let builds = sqlx::query("UPDATE deployments SET builder = NULL WHERE builder = $1").bind(id).execute(&mut *tx).await?;

@@ -105,11 +105,15 @@ impl Link {
             Fate::DeathBefore => self.die(method, "before").await,
             Fate::DeathInside(polls) => {
                 let outcome = world.cut_short(call, polls);
-                world.stepped();
                 if let Some(Ok(value)) = &outcome {
                     self.testify(method, value, witness);
                 }
-                self.die(method, "inside").await
+                world.stepped();
+                if self.life.is_some() {
+                    self.die(method, "inside").await
+                }
+                world.say(&self.name, &format!("{method}: cut short"));
+                unknown()
             }
             Fate::DeathAfter => {
                 let _ = self.arrive(method, call, witness);
@@ -267,6 +271,16 @@ pass_on! { Attempts:
     file_log(run: &RunId, number: AttemptNumber, log: StoredBlob) -> (), true;
     file_trace(run: &RunId, number: AttemptNumber, trace: StoredBlob) -> (), true;
     drop_trace(run: &RunId, number: AttemptNumber, reason: &str) -> (), true;
+}
+pass_on! { Inventory:
+    list_named_blobs(by: NamedBy, after: &str, limit: u32) -> Vec<NamedBlob>, false;
+}
+pass_on! { Secrets:
+    list_data_keys() -> Vec<DataKeys>, false;
+    rotate_data_keys() -> (), true;
+    reseal(workspace: &WorkspaceId, from: &SealedCursor, limit: u32) -> SealedBatch, true;
+    settle_data_keys(workspace: &WorkspaceId) -> (), true;
+    check_sealed(workspace: &WorkspaceId, from: &SealedCursor, limit: u32) -> SealedBatch, false;
 }
 pass_on! { Audit:
     audit(limit: u32) -> Vec<Violation>, false;

@@ -35,7 +35,8 @@ pub(crate) enum Fate {
     },
     /// The caller dies before it is sent.
     DeathBefore,
-    /// The caller dies in the middle of it, when it has been polled so many times.
+    /// The process that calls, or the one that a caller from outside is served by, dies in the middle of the call, when it
+    /// has been polled so many times.
     DeathInside(u64),
     /// The caller dies when it was done and before the answer is there.
     DeathAfter,
@@ -99,9 +100,9 @@ impl Weather {
             24..28 => Fate::Answered { there, back: dice.millis(0, 60_000) },
             28..48 => Fate::Answered { there: dice.millis(0, 3_000), back: dice.millis(0, 3_000) },
             48..50 if may_die => Fate::DeathBefore,
-            50..53 if may_die => Fate::DeathInside(dice.number(1, 4)),
-            53..56 if may_die => Fate::DeathAfter,
-            48..1_000 => Fate::Answered { there, back },
+            50..54 => Fate::DeathInside(dice.number(1, 4)),
+            54..57 if may_die => Fate::DeathAfter,
+            48..50 | 54..1_000 => Fate::Answered { there, back },
             _ => unreachable!("the range ends at a thousand"),
         }
     }

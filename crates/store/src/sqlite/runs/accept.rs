@@ -11,6 +11,7 @@ use serde_json::Value;
 use sqlx::SqliteConnection;
 
 use crate::halt::Halt;
+use crate::planted::{self, PlantedBug};
 use crate::row::Fields;
 use crate::row::history::NewEvent;
 use crate::row::runs::run_seal;
@@ -92,7 +93,7 @@ async fn accept(
         },
     };
     insert_run(tx, origin, request, timeout, api, bound.as_ref()).await?;
-    if let Some(id) = operation {
+    if let Some(id) = operation.filter(|_| !planted::is(PlantedBug::AcceptInTwoSteps)) {
         let Some(bound) = &bound else { return Err(Halt::Misuse("an operation without a session")) };
         insert_operation(tx, origin, request, id, &bound.session.id).await?;
     }
@@ -100,6 +101,29 @@ async fn accept(
         insert_idempotency(tx, origin, idempotency, &request.id, operation).await?;
     }
     Ok(Accepted::New { run: request.id.clone(), operation: operation.cloned() })
+}
+
+/// The second step of [`PlantedBug::AcceptInTwoSteps`].
+pub(super) async fn operation_alone(
+    tx: &mut SqliteConnection,
+    project: ProjectId,
+    new: NewOperation,
+    now: Timestamp,
+) -> Result<(), Halt> {
+    let id = match &new.request.session {
+        Some(SessionTarget::Existing(id) | SessionTarget::CreateOrReplace { id, .. } | SessionTarget::Runtime { id, .. }) => id,
+        None => return Err(Halt::Misuse("an operation without a session")),
+    };
+    sqlx::query("INSERT INTO operations (id, project_id, kind, session_id, run_id, created_at) VALUES ($1, $2, $3, $4, $5, $6)")
+        .bind(new.id.as_str())
+        .bind(project.as_str())
+        .bind(new.request.plan.kind.as_str())
+        .bind(id.as_str())
+        .bind(new.request.id.as_str())
+        .bind(now.as_micros())
+        .execute(tx)
+        .await?;
+    Ok(())
 }
 
 async fn find_earlier(tx: &mut SqliteConnection, origin: &Origin, given: &Idempotency) -> Result<Option<Accepted>, Halt> {
@@ -210,7 +234,7 @@ async fn insert_run(
                  $18, $19, $20, $21, 'pending', $6,
                  NOT $6 OR NOT EXISTS (
                      SELECT 1 FROM runs e WHERE e.session_key = $15 AND e.ended_at IS NULL AND e.holds_session = 1
-                 ), $22)",
+                 ) OR $23, $22)",
     )
     .bind(request.id.as_str())
     .bind(origin.workspace.as_str())
@@ -234,6 +258,7 @@ async fn insert_run(
     .bind(seal.proxy("proxy_sealed", request.proxy.as_ref())?)
     .bind(seal.json_optional("sink_sealed", sink)?)
     .bind(origin.now.as_micros())
+    .bind(planted::is(PlantedBug::TwoOwnersOfSession))
     .execute(&mut *tx)
     .await?;
     let accepted = NewEvent { kind: RunEventKind::Accepted, worker: None, attempt: None, detail: None };

@@ -14,6 +14,7 @@ use sqlx::SqliteConnection;
 
 use crate::forms::to_json;
 use crate::halt::Halt;
+use crate::planted::{self, PlantedBug};
 use crate::row::Fields;
 use crate::row::history::NewEvent;
 use crate::row::runs::read_record;
@@ -54,7 +55,7 @@ const NEXT: &str = "
 
 const TAKE: &str = "
     UPDATE runs
-    SET owner = $2, claimed_at = $3, epoch = epoch + 1, started_at = coalesce(started_at, $3),
+    SET owner = $2, claimed_at = $3, epoch = epoch + $4, started_at = coalesce(started_at, $3),
         deployment_id = coalesce(deployment_id, (SELECT p.active_deployment FROM projects p WHERE p.id = runs.project_id))
     WHERE seq = $1";
 
@@ -95,7 +96,7 @@ pub(super) async fn claim(
     {
         let Some(record) = take_next(tx, &vault, &set_aside, &project.id, &worker, now).await? else { continue };
         taken.push(record);
-        project.room -= 1;
+        project.room -= i64::from(!planted::is(PlantedBug::ConcurrencyIgnored));
         sqlx::query("UPDATE projects SET turn = (SELECT max(turn) FROM projects) + 1 WHERE id = $1")
             .bind(&project.id)
             .execute(&mut *tx)
@@ -129,7 +130,8 @@ async fn take_next(
             }
             Err(error) => return Err(error),
         };
-        sqlx::query(TAKE).bind(seq).bind(worker.as_str()).bind(now.as_micros()).execute(&mut *tx).await?;
+        let raise = i64::from(!planted::is(PlantedBug::ClaimKeepsEpoch));
+        sqlx::query(TAKE).bind(seq).bind(worker.as_str()).bind(now.as_micros()).bind(raise).execute(&mut *tx).await?;
         let claimed = NewEvent { kind: RunEventKind::Claimed, worker: Some(worker), attempt: None, detail: None };
         append_event(tx, &before.id, &claimed, now).await?;
         return get_record(tx, vault, seq).await.map(Some);
@@ -159,9 +161,10 @@ pub(super) async fn release(tx: &mut SqliteConnection, id: RunId, epoch: Epoch, 
 
 /// Who holds the run under this epoch; nobody when the claim does not hold.
 async fn holder(tx: &mut SqliteConnection, id: &RunId, epoch: Epoch) -> Result<Option<WorkerId>, Halt> {
-    let row = sqlx::query("SELECT id, owner FROM runs WHERE id = $1 AND epoch = $2")
+    let row = sqlx::query("SELECT id, owner FROM runs WHERE id = $1 AND (epoch = $2 OR $3)")
         .bind(id.as_str())
         .bind(epoch.get())
+        .bind(planted::is(PlantedBug::BeginWithoutEpoch))
         .fetch_optional(tx)
         .await?;
     let Some(row) = row else { return Ok(None) };

@@ -5,6 +5,7 @@ use sqlx::SqliteConnection;
 
 use super::session;
 use crate::halt::Halt;
+use crate::planted::{self, PlantedBug};
 use crate::row::history::NewEvent;
 use crate::row::runs::{Current, Kept, SealedKept, StateColumns, needs_session, read_current, run_seal};
 use crate::sqlite::attempts;
@@ -18,9 +19,10 @@ pub(super) async fn commit(
     commit: RunCommit,
     now: Timestamp,
 ) -> Result<CommitOutcome, Halt> {
-    let row = sqlx::query("SELECT * FROM runs WHERE id = $1 AND epoch = $2 AND owner IS NOT NULL")
+    let row = sqlx::query("SELECT * FROM runs WHERE id = $1 AND (epoch = $2 OR $3) AND owner IS NOT NULL")
         .bind(commit.run.as_str())
         .bind(commit.epoch.get())
+        .bind(planted::is(PlantedBug::CommitWithoutEpoch))
         .fetch_optional(&mut *tx)
         .await?;
     let Some(row) = row else { return Ok(CommitOutcome::Stale) };
@@ -58,6 +60,9 @@ pub(super) async fn apply(
     }
     let columns = StateColumns::of(&run.plan, next);
     write_state(tx, run, &columns, kept, now).await?;
+    if planted::is(PlantedBug::AdoptUnchecked) && effects.contains(&Effect::KeepCandidate) {
+        session::adopt_candidate(tx, vault, run, now).await?;
+    }
     if columns.is_terminal {
         attempts::abort_open(tx, &run.id, run.owner.as_ref(), now).await?;
     }
@@ -67,6 +72,7 @@ pub(super) async fn apply(
     if run.holds_session
         && !columns.holds_session
         && let Some(key) = &run.session
+        && !planted::is(PlantedBug::TurnNotPassedOn)
     {
         pass_turn(tx, key).await?;
     }

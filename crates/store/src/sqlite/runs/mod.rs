@@ -15,6 +15,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 use super::SqliteStore;
 use crate::halt::{Halt, InMethod as _};
+use crate::planted::{self, PlantedBug};
 use crate::row::runs::{read_claim, read_output};
 use crate::{Accepted, Claimed, CommitOutcome, Held, NewOperation, NewRun, RunCommit, RunOutput, Runs, StoreError, Vault};
 
@@ -35,7 +36,14 @@ impl Runs for SqliteStore {
         new: NewOperation,
     ) -> Result<Accepted, StoreError> {
         let (vault, workspace, project) = (self.vault.clone(), workspace.clone(), project.clone());
-        self.write("accept_operation", move |tx, now| accept::operation(tx, vault, workspace, project, new, now).boxed()).await
+        let second_step = planted::is(PlantedBug::AcceptInTwoSteps).then(|| (project.clone(), new.clone()));
+        let accepted = self
+            .write("accept_operation", move |tx, now| accept::operation(tx, vault, workspace, project, new, now).boxed())
+            .await?;
+        if let (Some((project, new)), Accepted::New { .. }) = (second_step, &accepted) {
+            self.write("accept_operation", move |tx, now| accept::operation_alone(tx, project, new, now).boxed()).await?;
+        }
+        Ok(accepted)
     }
 
     async fn find_run(&self, project: &ProjectId, id: &RunId) -> Result<Option<RunOutput>, StoreError> {
