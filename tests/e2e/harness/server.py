@@ -53,7 +53,8 @@ class Server:
         assert line, f"the server did not start:\n{self.log_path.read_text()[-4000:]}"
         ready = json.loads(line)
         self.url = ready["url"]
-        self.workspace_id = ready["workspaceId"]
+        # A node without the API has no workspace to tell.
+        self.workspace_id = ready.get("workspaceId") or self.workspace_id
         self.api_key = ready.get("apiKey") or self.api_key
         self.http = self.client(self.api_key)
 
