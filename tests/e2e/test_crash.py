@@ -116,5 +116,5 @@ def test_nothing_acknowledged_is_lost_by_kills_under_load(tmp_path: Path, reques
     if backend == "postgres":
         server: Postgres = request.getfixturevalue("postgres")
         database = server.url(server.create_database())
-    crash(report, tmp_path, database, random_kills=10, kills_per_point=1)
+    crash(report, tmp_path, database, random_kills=6, kills_per_point=1)
     assert report.violations == []

@@ -48,6 +48,8 @@ class Load:
         self._pause = THREADS / per_second
         self._violated = violated
         self._number = 0
+        # Sessions that somebody has begun to make and nobody has deleted since, as far as the crowd knows.
+        self._made: set[str] = set()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._work, name=f"crowd {n}", daemon=True) for n in range(THREADS)]
@@ -90,8 +92,10 @@ class Load:
         elif dice < 0.78:
             self._cancel(server)
         elif dice < 0.82:
+            session = self._session()
+            self._made.discard(session)
             self._count("delete", server.http.delete(
-                f"/projects/{LOGINS}/auth-sessions/{self._session()}", timeout=MAX_ANSWER_SECONDS), {204, 404})
+                f"/projects/{LOGINS}/auth-sessions/{session}", timeout=MAX_ANSWER_SECONDS), {204, 404})
         else:
             self._read(server)
 
@@ -111,15 +115,19 @@ class Load:
             key = f"{self._seed}-{self._number}"
         kind = self._random.choices(["plain", "login", "create", "update", "validate"], [40, 20, 15, 10, 15])[0]
         attempts = self._random.randint(1, 3)
-        behaviour = self._behaviour(attempts)
+        # An update cannot be given a timeout, so it must not hang.
+        behaviour = self._behaviour(attempts, may_hang=kind != "update")
         if kind == "plain":
             return _run(key, PLAIN, attempts, behaviour)
         session = self._session()
+        if session not in self._made:
+            self._made.add(session)
+            kind = "create"
         if kind == "login":
             return _run(key, LOGINS, attempts, behaviour, session)
         return _operation(key, kind, session, attempts, behaviour)
 
-    def _behaviour(self, attempts: int) -> dict[str, Any]:
+    def _behaviour(self, attempts: int, *, may_hang: bool) -> dict[str, Any]:
         dice = self._random.random()
         if dice < 0.70:
             return script(sleep_ms=self._random.randint(0, 80))
@@ -129,7 +137,7 @@ class Load:
             return script(failures=attempts - 1)
         if dice < 0.95:
             return script(failures=1_000)
-        return script(hangs=True)
+        return script(hangs=True) if may_hang else script()
 
     def _send(self, server: StubServer, promise: Promise) -> None:
         try:

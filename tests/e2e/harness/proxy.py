@@ -122,6 +122,10 @@ class FaultProxy:
     async def _close(self) -> None:
         self._listener.close()
         await self._close_all()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pair = _Pair(self, writer)
