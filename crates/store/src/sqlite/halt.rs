@@ -11,8 +11,10 @@ mod code {
     pub(super) const READ_ONLY: i32 = 8;
     pub(super) const INTERRUPTED: i32 = 9;
     pub(super) const INPUT_OUTPUT: i32 = 10;
+    pub(super) const CORRUPT: i32 = 11;
     pub(super) const FULL: i32 = 13;
     pub(super) const CANNOT_OPEN: i32 = 14;
+    pub(super) const NOT_A_DATABASE: i32 = 26;
 }
 
 /// Whether trying the same later can help.
@@ -33,6 +35,23 @@ pub(crate) fn is_unavailable(error: &SqliteError) -> bool {
 /// Whether the disk is read-only or answers with errors.
 pub(crate) fn is_disk_failure(error: &SqliteError) -> bool {
     matches!(primary_code(error), code::READ_ONLY | code::INPUT_OUTPUT)
+}
+
+/// Whether somebody else holds the lock.
+pub(super) fn is_locked(error: &SqliteError) -> bool {
+    matches!(primary_code(error), code::BUSY | code::LOCKED)
+}
+
+/// Whether what was written could not be flushed to the disk, so that nobody knows what is on it.
+pub(super) fn is_failed_flush(error: &SqliteError) -> bool {
+    /// `SQLITE_IOERR_FSYNC` and `SQLITE_IOERR_DIR_FSYNC`.
+    const FLUSHES: [&str; 2] = ["1034", "1290"];
+    error.code().is_some_and(|code| FLUSHES.contains(&code.as_ref()))
+}
+
+/// Whether the file's pages contradict each other, or are no database's at all.
+pub(super) fn is_damage(error: &SqliteError) -> bool {
+    matches!(primary_code(error), code::CORRUPT | code::NOT_A_DATABASE)
 }
 
 /// The low byte of SQLite's code; the rest says more about the same.

@@ -7,9 +7,11 @@
 mod attempts;
 mod audit;
 mod auth_sessions;
+mod clock;
 mod backup;
 mod data_keys;
 mod deployments;
+mod file;
 mod files;
 pub(crate) mod halt;
 mod history;
@@ -22,6 +24,7 @@ mod operations;
 mod projects;
 mod runs;
 mod secrets;
+mod wal;
 mod workers;
 mod writer;
 

@@ -1,11 +1,11 @@
 //! Opening the database: alone, durable, at the newest schema, with every workspace's data key at hand.
 //!
-//! Refuses a file that another server has open, settings under which an accepted request could be lost, a schema that is
-//! newer than this program, and a master key that is not the one the data was written with. Migrations run one by one, each
-//! in a transaction: if the process dies here, the schema is that of before or after one of them.
+//! Refuses a file that another server has open, that is damaged or lies on another machine, settings under which an accepted
+//! request could be lost, a schema that is newer than this program, and a master key that is not the one the data was written
+//! with. Migrations run one by one, each in a transaction: if the process dies here, the schema is that of before or after one
+//! of them.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use super::SqliteStore;
 use super::data_keys::{self, DataKeyTable};
+use super::file::{lock, make_private, not_opened, refuse_damage, refuse_network_file_system};
 use super::runs::SetAside;
 use super::writer::Writer;
 use crate::halt::InMethod as _;
@@ -36,9 +37,6 @@ const READER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes of the write-ahead log that are kept on disk once they are no longer needed.
 const MAX_IDLE_WAL_BYTES: u32 = 64 * 1024 * 1024;
-
-/// Largest database that is read through before it is used: a second or two. Larger ones are read by `keywright verify`.
-const MAX_CHECKED_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Why a database cannot be opened.
 #[derive(Debug, Error)]
@@ -64,13 +62,21 @@ pub enum OpenError {
         #[source]
         source: sqlx::Error,
     },
-    /// Pages of it are not what SQLite wrote. Nothing was changed.
-    #[error("the database {path} is damaged ({finding}); move the data folder away and bring back a backup with `keywright restore`")]
+    /// Its pages contradict each other: the disk, or something else than this program, has changed them.
+    #[error("the database {path} is damaged ({what}); it was left as it is. Move the data folder away and put the last backup in its place with `keywright restore`")]
     Damaged {
         /// Which file.
         path: PathBuf,
-        /// The first thing that SQLite found wrong.
-        finding: String,
+        /// What SQLite found first.
+        what: String,
+    },
+    /// It lies on another machine, where neither its locks nor its flushes can be relied on.
+    #[error("the database {path} lies on a {kind} file system; it has to be on a disk of this machine")]
+    NetworkFileSystem {
+        /// Which file.
+        path: PathBuf,
+        /// What it is called.
+        kind: &'static str,
     },
     /// The schema is newer than this program, or a migration failed.
     #[error("the schema of the database {path} cannot be brought up to date")]
@@ -112,14 +118,14 @@ pub struct NotDurable {
 
 /// Opens the database at `path`, made if there is none.
 pub(super) async fn open(path: &Path, vault: Vault, clock: Arc<dyn Clock>) -> Result<SqliteStore, OpenError> {
+    refuse_network_file_system(path)?;
     let lock = lock(path)?;
     make_private(path)?;
-    let failed = |source| OpenError::Database { path: path.to_owned(), source };
 
     let options = options(path);
-    let mut connection = options.connect().await.map_err(|error| damaged(path, &error).unwrap_or_else(|| failed(error)))?;
+    let mut connection = options.connect().await.map_err(|source| not_opened(path, source))?;
     check_durability(&mut connection).await?;
-    check_pages(&mut connection, path).await?;
+    refuse_damage(&mut connection, path).await?;
     MIGRATIONS.run(&mut connection).await.map_err(|source| OpenError::Schema { path: path.to_owned(), source })?;
     load_data_keys(&mut connection, &vault).await?;
 
@@ -157,30 +163,6 @@ async fn start(
     Ok(SqliteStore { writer, readers, vault, signals, set_aside: SetAside::default() })
 }
 
-/// Reads the whole file, unless it is large, and refuses one that is not as SQLite wrote it: what is built on damage makes it
-/// worse.
-async fn check_pages(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
-    let failed = |source| OpenError::Database { path: path.to_owned(), source };
-    let length = std::fs::metadata(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?.len();
-    if length > MAX_CHECKED_BYTES {
-        tracing::info!(length, "the database is too large to be checked at every start; `keywright verify` checks it");
-        return Ok(());
-    }
-    let checked = sqlx::query_scalar::<_, String>("PRAGMA quick_check(1)").fetch_one(connection).await;
-    let finding = checked.map_err(|error| damaged(path, &error).unwrap_or_else(|| failed(error)))?;
-    if finding == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.to_owned(), finding }) }
-}
-
-/// What SQLite says of a file that is damaged, or is no database at all.
-fn damaged(path: &Path, error: &sqlx::Error) -> Option<OpenError> {
-    /// `SQLITE_CORRUPT` and `SQLITE_NOTADB`; the upper bytes of an extended code tell where it was met.
-    const DAMAGED: [i32; 2] = [11, 26];
-    let error = error.as_database_error()?;
-    let code: i32 = error.code()?.parse().ok()?;
-    let is_damage = DAMAGED.contains(&(code & 0xff));
-    is_damage.then(|| OpenError::Damaged { path: path.to_owned(), finding: error.message().to_owned() })
-}
-
 /// What every connection runs with.
 pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
@@ -215,24 +197,6 @@ pub(super) async fn check_durability(connection: &mut SqliteConnection) -> Resul
     Ok(())
 }
 
-/// Takes the lock file beside the database. The system gives it back when the process dies, however it dies.
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let lock_path = beside(path, ".lock");
-    let failed = |source| OpenError::File { path: lock_path.clone(), source };
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
-}
-
-/// Makes the file readable by us alone before there is anything in it; SQLite gives its companions the same mode.
-fn make_private(path: &Path) -> Result<(), OpenError> {
-    let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-    opened.map(drop).map_err(|source| OpenError::File { path: path.to_owned(), source })
-}
-
 async fn load_data_keys(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), OpenError> {
     for (key, _) in data_keys::list(connection).await.in_method("list_data_keys").map_err(OpenError::DataKeys)? {
         let wrong = |source| OpenError::WrongKey { workspace: key.workspace.to_string(), source };
@@ -241,44 +205,9 @@ async fn load_data_keys(connection: &mut SqliteConnection, vault: &Vault) -> Res
     Ok(())
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn a_damaged_file_is_refused_and_left_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keywright.db");
-        let mut connection = options(&path).create_if_missing(true).connect().await.unwrap();
-        for statement in [
-            "CREATE TABLE numbers (number INTEGER PRIMARY KEY, ballast TEXT) STRICT",
-            "CREATE INDEX numbers_by_ballast ON numbers (ballast)",
-            "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 2000) INSERT INTO numbers SELECT n, hex(randomblob(50)) FROM n",
-        ] {
-            sqlx::query(statement).execute(&mut connection).await.unwrap();
-        }
-        check_pages(&mut connection, &path).await.unwrap();
-        connection.close().await.unwrap();
-
-        let whole = std::fs::read(&path).unwrap();
-        let mut torn = whole.clone();
-        torn[8 * 4096..8 * 4096 + 512].fill(0x5a);
-        for broken in [torn, vec![0x5a; 8192]] {
-            std::fs::write(&path, &broken).unwrap();
-            let refused = match options(&path).connect().await {
-                Ok(mut connection) => check_pages(&mut connection, &path).await.unwrap_err(),
-                Err(error) => damaged(&path, &error).unwrap(),
-            };
-            assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
-            assert!(std::fs::read(&path).unwrap() == broken);
-        }
-    }
 
     #[tokio::test]
     async fn our_own_options_are_durable_and_weaker_ones_are_refused() {

@@ -3,7 +3,7 @@
 //!
 //! Work that fails takes back its own changes only. When the transaction as a whole fails (a full disk, say), everybody in
 //! it is told so, the connection is thrown away and the next transaction starts on a new one, so the writer recovers by
-//! itself as soon as the database does. Work that was sent is done even if its sender has gone away meanwhile.
+//! itself as soon as the database does. Where the flush itself failed, nobody is told that nothing happened. Work that was sent is done even if its sender has gone away meanwhile.
 //!
 //! If the process dies here, what was answered is on disk, and of what was not answered there is all or nothing of the
 //! batch.
@@ -16,12 +16,17 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use keywright_domain::Timestamp;
-use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteError};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::clock::SteadyClock;
+use super::halt::{is_failed_flush, is_locked};
 use super::open::check_durability;
+use super::wal::Wal;
 use crate::halt::{Halt, is_unavailable};
 use crate::{Clock, Signals, StoreError};
 
@@ -52,7 +57,8 @@ impl Writer {
     ) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_QUEUED);
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-        let desk = Desk { connection: Some(connection), options, clock, latest: Timestamp::from_micros(0), signals };
+        let wal = Wal::of(options.get_filename());
+        let desk = Desk { connection: Some(connection), options, clock: SteadyClock::new(clock), wal, signals };
         tracker.spawn(desk.serve(waiting, stop.clone(), lock));
         tracker.close();
         Self { queue, stop, tracker }
@@ -84,6 +90,24 @@ fn stopped() -> StoreError {
 
 type Work<T> = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection, Timestamp) -> BoxFuture<'c, Result<T, Halt>> + Send>;
 
+/// A transaction that failed as a whole, for everybody who was in it.
+#[derive(Clone, Debug, Error)]
+#[error("the transaction failed")]
+struct Broken {
+    is_unavailable: bool,
+    /// Its commit is written and could not be flushed: it is undone for now, and comes back if the process dies before the
+    /// next one is written over it. Nobody may be told that it did not happen.
+    is_in_doubt: bool,
+    #[source]
+    cause: Arc<sqlx::Error>,
+}
+
+impl From<sqlx::Error> for Broken {
+    fn from(cause: sqlx::Error) -> Self {
+        Self { is_unavailable: is_unavailable(&cause), is_in_doubt: false, cause: Arc::new(cause) }
+    }
+}
+
 /// A piece of work with whoever waits for it.
 struct Job<T> {
     context: &'static str,
@@ -98,8 +122,11 @@ trait Queued: Send {
     /// Does the work; whether its changes are to be kept.
     async fn run(&mut self, connection: &mut SqliteConnection, now: Timestamp) -> bool;
 
+    /// Whether it failed by something that may pass.
+    fn has_failed_for_now(&self) -> bool;
+
     /// Makes it a failure, unless it failed by itself.
-    fn fail(&mut self, cause: &Arc<sqlx::Error>);
+    fn fail(&mut self, broken: &Broken);
 
     /// Tells whoever waits.
     fn answer(self: Box<Self>);
@@ -117,12 +144,17 @@ impl<T: Send + 'static> Queued for Job<T> {
         is_kept
     }
 
-    fn fail(&mut self, cause: &Arc<sqlx::Error>) {
+    fn has_failed_for_now(&self) -> bool {
+        matches!(self.outcome, Some(Err(StoreError::Unavailable(_))))
+    }
+
+    fn fail(&mut self, broken: &Broken) {
         if !matches!(self.outcome, Some(Err(_))) {
-            let source = Box::new(Arc::clone(cause));
-            self.outcome = Some(Err(match is_unavailable(cause) {
-                true => StoreError::Unavailable(source),
-                false => StoreError::Driver { context: self.context, source },
+            let source = Box::new(broken.clone());
+            self.outcome = Some(Err(match (broken.is_in_doubt, broken.is_unavailable) {
+                (true, _) => StoreError::Unknown(source),
+                (false, true) => StoreError::Unavailable(source),
+                (false, false) => StoreError::Driver { context: self.context, source },
             }));
         }
     }
@@ -138,9 +170,8 @@ struct Desk {
     /// None after a failure, until the next batch.
     connection: Option<SqliteConnection>,
     options: SqliteConnectOptions,
-    clock: Arc<dyn Clock>,
-    /// The latest moment that was given to any work.
-    latest: Timestamp,
+    clock: SteadyClock,
+    wal: Wal,
     signals: Signals,
 }
 
@@ -162,11 +193,15 @@ impl Desk {
             match self.commit(&mut batch).await {
                 Ok(true) => self.signals.announce(),
                 Ok(false) => {}
-                Err(cause) => {
-                    tracing::warn!(error = %cause, jobs = batch.len(), "a transaction failed; nothing of it was written");
+                Err(broken) => {
+                    if is_kind(&broken.cause, is_locked) {
+                        // Those who came meanwhile have waited too; waiting for the same lock once more would take too long.
+                        batch.extend(std::iter::from_fn(|| waiting.try_recv().ok()).take(MAX_QUEUED));
+                    }
+                    let (error, jobs, is_in_doubt) = (&broken.cause, batch.len(), broken.is_in_doubt);
+                    tracing::warn!(%error, jobs, is_in_doubt, "a transaction failed");
                     self.connection = None;
-                    let cause = Arc::new(cause);
-                    batch.iter_mut().for_each(|job| job.fail(&cause));
+                    batch.iter_mut().for_each(|job| job.fail(&broken));
                 }
             }
             batch.drain(..).for_each(Queued::answer);
@@ -180,7 +215,7 @@ impl Desk {
     }
 
     /// Does a batch in one transaction. Returns whether it changed anything.
-    async fn commit(&mut self, batch: &mut [Box<dyn Queued>]) -> Result<bool, sqlx::Error> {
+    async fn commit(&mut self, batch: &mut [Box<dyn Queued>]) -> Result<bool, Broken> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(connect(&self.options).await?),
@@ -189,15 +224,17 @@ impl Desk {
         let before = total_changes(connection).await?;
         for job in batch {
             execute(connection, "SAVEPOINT job").await?;
-            self.latest = self.latest.max(self.clock.now());
-            if !job.run(connection, self.latest).await {
-                // Some failures end the whole transaction; then there is no savepoint any more and this fails as well.
-                execute(connection, "ROLLBACK TO job").await?;
+            if !job.run(connection, self.clock.now()).await {
+                // Some failures end the whole transaction; then there is no savepoint any more, and everybody shares the fate.
+                let undone = execute(connection, "ROLLBACK TO job").await;
+                undone.map_err(|cause| Broken { is_unavailable: job.has_failed_for_now(), ..Broken::from(cause) })?;
             }
             execute(connection, "RELEASE job").await?;
         }
         let has_changed = total_changes(connection).await? != before;
-        execute(connection, "COMMIT").await?;
+        let committed = execute(connection, "COMMIT").await;
+        committed.map_err(|cause| Broken { is_in_doubt: is_kind(&cause, is_failed_flush), ..Broken::from(cause) })?;
+        self.wal.keep_short(connection).await;
         Ok(has_changed)
     }
 }
@@ -206,6 +243,11 @@ async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, sql
     let mut connection = options.connect().await?;
     check_durability(&mut connection).await.map_err(|error| sqlx::Error::Configuration(Box::new(error)))?;
     Ok(connection)
+}
+
+fn is_kind(error: &sqlx::Error, kind: fn(&SqliteError) -> bool) -> bool {
+    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<SqliteError>());
+    error.is_some_and(kind)
 }
 
 async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), sqlx::Error> {

@@ -95,7 +95,7 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let path = folder.path().join("keywright.db");
     let content = "somebody's letters\n".repeat(1_000);
     std::fs::write(&path, &content).unwrap();
-    assert!(matches!(open(&path, 1).await, Err(OpenError::Database { .. })));
+    assert!(matches!(open(&path, 1).await, Err(OpenError::Damaged { .. })));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
 }
 
