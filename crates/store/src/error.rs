@@ -41,15 +41,18 @@ impl StoreError {
     /// waiting rarely cures.
     #[must_use]
     pub fn is_disk_failure(&self) -> bool {
-        let Self::Unavailable(source) = self else { return false };
-        // The writer tells everybody in a batch of the one failure that they share.
-        let shared = source.downcast_ref::<Arc<sqlx::Error>>().map(AsRef::as_ref);
-        match shared.or_else(|| source.downcast_ref::<sqlx::Error>()) {
-            Some(sqlx::Error::Database(error)) => {
-                error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some_and(crate::sqlite::halt::is_disk_failure)
+        let (Self::Unavailable(source) | Self::Unknown(source)) = self else { return false };
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(source.as_ref());
+        while let Some(error) = cause {
+            // The writer tells everybody in a batch of the one failure that they share.
+            let shared = error.downcast_ref::<Arc<sqlx::Error>>().map(AsRef::as_ref);
+            if let Some(error) = shared.or_else(|| error.downcast_ref::<sqlx::Error>()) {
+                let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<sqlx::sqlite::SqliteError>());
+                return error.is_some_and(crate::sqlite::halt::is_disk_failure);
             }
-            Some(_) | None => false,
+            cause = error.source();
         }
+        false
     }
 }
 
