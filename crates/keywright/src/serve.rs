@@ -141,35 +141,41 @@ pub(crate) async fn serve(options: Box<ServeOptions>) -> anyhow::Result<()> {
         }
         End::BrokenDisk(why) => Err(anyhow::anyhow!("the database's file cannot be written: {why}")),
     };
-    let grace = async {
-        match &end {
-            End::Signal(_) => tokio::select! {
-                () = tokio::time::sleep(config.shutdown_grace) => {}
-                name = signals.next() => tracing::info!("{name} again: ending at once"),
-            },
-            // Nothing that ends now could be stored.
-            End::BrokenDisk(_) => {}
-        }
-    };
-    let delay = async {
-        if matches!(end, End::Signal(_)) {
-            tokio::time::sleep(config.drain_delay).await;
-        }
+    // Whoever asks a second time does not want to wait, and nothing that ends on a broken disk could be stored.
+    let at_once = CancellationToken::new();
+    if matches!(end, End::BrokenDisk(_)) {
+        at_once.cancel();
+    }
+    let impatience = async {
+        let name = signals.next().await;
+        tracing::info!("{name} again: ending at once");
+        at_once.cancel();
+        std::future::pending::<()>().await;
     };
     // Whoever waits for a result that is being made can still fetch it here.
-    let drained = async { tokio::join!(engine.stop(grace), delay) };
+    let drained = async {
+        tokio::join!(engine.stop(wait(config.shutdown_grace, &at_once)), wait(config.drain_delay, &at_once));
+    };
     tokio::select! {
-        () = &mut api => tracing::error!("the API ended by itself"),
-        ((), ()) = drained => {
-            closing.cancel();
-            if tokio::time::timeout(MAX_REQUEST_GRACE, &mut api).await.is_err() {
-                tracing::warn!("some requests were still under way and were cut off");
-            }
-        }
+        () = impatience => {}
+        () = drained => {}
+        () = &mut api => anyhow::bail!("the API ended by itself"),
+    }
+    closing.cancel();
+    if tokio::time::timeout(MAX_REQUEST_GRACE, &mut api).await.is_err() {
+        tracing::warn!("some requests were still under way and were cut off");
     }
     hands.close().await;
     store.close().await;
     ended_well
+}
+
+/// Waits so long, or until nobody wants to wait any more.
+async fn wait(time: Duration, at_once: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = at_once.cancelled() => {}
+    }
 }
 
 fn identity(config: &Config, node: &Node) -> Identity {

@@ -7,6 +7,8 @@
 //! nothing else does.
 
 mod head;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
