@@ -54,9 +54,6 @@ pub enum VaultError {
     /// Somebody else changes the key file.
     #[error("the key file {0} is being changed by somebody else")]
     KeyFileBusy(PathBuf),
-    /// There is no room for another key.
-    #[error("the key file {0} holds too many keys; take out its last lines, which are the oldest")]
-    TooManyKeys(PathBuf),
     /// Keys that are in no file cannot be rotated.
     #[error("these keys are in no file")]
     NotInAFile,
@@ -82,7 +79,6 @@ impl VaultError {
             | Self::NotAKey(_)
             | Self::KeyFileOpen(_)
             | Self::KeyFileBusy(_)
-            | Self::TooManyKeys(_)
             | Self::NotInAFile
             | Self::DoesNotOpen => false,
         }

@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 use super::VaultError;
 use super::master::{KEY_BYTES, MasterKey};
 
-/// Most keys in the file. Nobody needs more old ones at a time; `rotate` says when they are too many.
+/// Most keys in the file. After so many rotations nothing needs the oldest any more, but for links that are not expired yet
+/// and copies of the data that were made before.
 pub(super) const MAX_KEYS: usize = 16;
 
 /// Largest file that is read, in bytes: so many lines, and room for line ends of any kind.

@@ -32,16 +32,6 @@ impl MasterKey {
         Self(bytes)
     }
 
-    /// Reads the key file, or makes one where there is none.
-    ///
-    /// # Errors
-    /// See [`VaultError`].
-    pub fn load_or_create(path: &Path, entropy: &dyn Entropy) -> Result<MasterKeys, VaultError> {
-        let keys = MasterKeys::load_or_draft(path, entropy)?;
-        keys.keep()?;
-        Ok(keys)
-    }
-
     /// A key from bytes, for tests.
     #[must_use]
     pub fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {
@@ -156,20 +146,18 @@ impl MasterKeys {
         Ok(())
     }
 
-    /// Makes a new current key; what were the keys before stay as older ones. The file is written before anything is sealed
-    /// with the new key.
+    /// Makes a new current key; what were the keys before stay as older ones, but for the oldest when they become too many. To
+    /// be called when the current key wraps every data key. The file is written before anything is sealed with the new key.
     ///
     /// # Errors
-    /// See [`VaultError`]. There is a limit to how many keys a file may hold.
+    /// See [`VaultError`].
     pub fn rotate(&self, entropy: &dyn Entropy) -> Result<(), VaultError> {
         let mut state = self.write();
         let Some(path) = self.ring.path.as_deref() else { return Err(VaultError::NotInAFile) };
-        if state.keys.len() >= key_file::MAX_KEYS {
-            return Err(VaultError::TooManyKeys(path.to_owned()));
-        }
-        let new = MasterKey::generate(entropy);
-        state.stamp = Some(key_file::lock(path)?.write(std::iter::once(&new).chain(&state.keys))?);
-        state.keys.insert(0, new);
+        let mut keys = vec![MasterKey::generate(entropy)];
+        keys.extend(state.keys.iter().take(key_file::MAX_KEYS - 1).cloned());
+        let stamp = key_file::lock(path)?.write(keys.iter())?;
+        *state = State { keys, stamp: Some(stamp) };
         Ok(())
     }
 

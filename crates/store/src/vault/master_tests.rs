@@ -86,11 +86,23 @@ fn a_file_that_somebody_changes_is_left_alone() {
     assert!(matches!(keys.rotate(&SystemEntropy), Err(VaultError::KeyFileBusy(_))));
     assert_eq!(fs::read(&path).unwrap(), before);
     drop(locked);
-    for _ in 1..key_file::MAX_KEYS {
+    keys.rotate(&SystemEntropy).unwrap();
+}
+
+#[test]
+fn when_keys_are_too_many_the_oldest_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("master.key");
+    let keys = MasterKeys::load_or_draft(&path, &SystemEntropy).unwrap();
+    keys.keep().unwrap();
+    let (oldest, mut newest) = (keys.derive("x"), Vec::new());
+    for _ in 0..key_file::MAX_KEYS {
         keys.rotate(&SystemEntropy).unwrap();
+        newest.insert(0, keys.derive("x"));
     }
-    assert!(matches!(keys.rotate(&SystemEntropy), Err(VaultError::TooManyKeys(_))));
-    assert_eq!(MasterKeys::load(&path).unwrap().derive("x"), keys.derive("x"));
+    let kept: Vec<_> = MasterKeys::load(&path).unwrap().derive_all("x").iter().map(|key| **key).collect();
+    assert_eq!(kept, newest);
+    assert!(!kept.contains(&oldest));
 }
 
 #[test]
