@@ -22,6 +22,7 @@ from conftest import make_login
 from harness.processes import wait_until_none_mention
 from harness.server import BINARY, MAX_WAIT_SECONDS, RUNTIME_DIR, Server
 from harness.site import Site
+from harness.stub import PLAIN, StubServer, script
 
 # Where a page says what kind of browser it is in: the fast one has no plugins.
 LOOKS = """export default async function looks(params: { url: string }, page: any) {
@@ -93,6 +94,76 @@ def test_a_browser_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(("arguments", "sentence"), [
+    (["--roles", "worker"], "bad `roles`: can only be `all` on SQLite"),
+    (["--roles", "api,scheduler"], "bad `roles`: can only be `all` on SQLite"),
+    (["--database-url", "mysql://u:hunter22@h/d"], "bad `database-url`: must be a URL that begins with postgres://"),
+    (["--database-direct-url", "postgres://u:hunter22@h/d"], "means nothing without `database-url`"),
+    (["--blobs", "s3://bucket/p", "--s3-region", "eu-west-1"], "the environment has no AWS_ACCESS_KEY_ID"),
+    (["--s3-endpoint", "http://127.0.0.1:9"], "means nothing unless `blobs` is an address like s3://bucket/prefix"),
+    (["--lease-ttl-ms", "20000"], "lease times must grow from beat"),
+    (["--worker-label", "Über"], "bad `worker-label`"),
+    (["--keep-runs-days", "40000"], "must be at most 36500, or 0 for no limit"),
+    (["--drain-delay-s", "301"], "bad `drain-delay-s`"),
+])
+def test_options_that_make_no_sense_are_refused_with_a_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    refused = serve(tmp_path / "data", "--listen", "127.0.0.1:0", *arguments)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert sentence in refused.stderr and "hunter22" not in refused.stderr, refused.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_password_in_the_environment_is_not_shown_by_the_help() -> None:
+    url = "postgres://u:hunter22@h/d"
+    env = {**os.environ, "KEYWRIGHT_DATABASE_URL": url, "KEYWRIGHT_DATABASE_DIRECT_URL": url, "KEYWRIGHT_DEFAULT_PROXY": url}
+    shown = subprocess.run([BINARY, "serve", "--help"], env=env, capture_output=True, text=True, check=True).stdout
+    assert "KEYWRIGHT_DATABASE_URL" in shown and "hunter22" not in shown
+
+
+def test_a_data_folder_is_one_processs(tmp_path: Path) -> None:
+    server = StubServer(tmp_path / "data", tmp_path / "journal")
+    refused = serve(tmp_path / "data", "--listen", "127.0.0.1:0")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "another process uses the data folder" in refused.stderr
+    node = (tmp_path / "data/node.id").read_text()
+    assert server.stop() == 0
+    server.start()
+    assert (tmp_path / "data/node.id").read_text() == node, "it is the same node in every life"
+    assert server.stop() == 0
+
+
+def test_while_a_server_ends_it_is_not_ready_but_serves(tmp_path: Path) -> None:
+    server = StubServer(tmp_path / "data", tmp_path / "journal", "--shutdown-grace-s", "3600")
+    server.deploy_stubs()
+    hanging = server.start_run(PLAIN, "work", parameters=script(hangs=True), retry={"maximumAttempts": 1})
+    wait_for(lambda: server.attempts(PLAIN, hanging))
+    server.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: httpx.get(f"{server.url}/health/ready").status_code == 503)
+    refused = httpx.get(f"{server.url}/health/ready")
+    assert refused.json()["details"] == {"reasons": ["the server is ending"]}
+    assert httpx.get(f"{server.url}/health/live").status_code == 200
+    assert httpx.get(f"{server.url}/health").json()["details"]["server"]["worker"]["isDraining"] is True
+    # What is accepted now is done by the next life.
+    later = server.start_run(PLAIN, "work", parameters=script())
+    assert server.http.get(f"/projects/{PLAIN}/run/{hanging}/result").json()["status"] == "started"
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(60) == 0
+    server.start()
+    assert server.run_result(PLAIN, later)["status"] == "completed"
+    # Its only attempt was under way, so it counts.
+    assert server.run_result(PLAIN, hanging)["status"] == "failed"
+    assert server.stop() == 0
+
+
+def test_a_load_balancer_is_given_time_to_move_on(tmp_path: Path) -> None:
+    server = StubServer(tmp_path / "data", tmp_path / "journal", "--drain-delay-s", "300")
+    server.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: httpx.get(f"{server.url}/health/ready").status_code == 503)
+    assert server.http.get("/projects").status_code == 200
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(60) == 0
+
+
 def test_term_ends_a_start_too(tmp_path: Path) -> None:
     # A runtime folder of its own: installing it takes far longer than it takes to send a signal.
     command = [BINARY, "serve", "--data-dir", str(tmp_path / "data"), "--listen", "127.0.0.1:0"]
@@ -110,8 +181,12 @@ def test_health_document_and_page_are_served_without_a_key(server: Server) -> No
     with httpx.Client(base_url=server.url, timeout=30) as http:
         report = http.get("/health").json()
         assert report["status"] == "ok"
-        assert set(report["server"]) == {"version", "protections"}
-        protections = report["server"]["protections"]
+        about = report["server"]
+        assert about["roles"] == ["api", "scheduler", "worker"]
+        assert about["database"] == {"kind": "sqlite", "isReachable": True}
+        assert (about["liveWorkers"], about["worker"]["isFenced"], about["degraded"]) == (1, False, [])
+        assert about["disk"]["freeBytes"] > 0
+        protections = about["protections"]
         assert protections["inForce"] or protections["missing"], "it says what protects it and what does not"
         for path in ("/health/live", "/health/ready"):
             assert http.get(path).json() == {"status": "ok"}
