@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from .processes import mentioning
+from .processes import matching, mentioning
 
 SHARED_MEMORY, TEMPORARY = Path("/dev/shm"), Path("/tmp")
 # What Chromium and Playwright call what they leave there when they are killed.
@@ -151,7 +152,7 @@ def left_of(data_dir: Path, trail: Trail) -> list[str]:
     """What is left of one attempt."""
     slot = Path(trail.slot).name
     found = [f"process {one}" for one in mentioning(trail.mark)]
-    found += [f"process of the slot {one}" for one in mentioning(f"slots/{slot}")] if slot else ["the slot is not known"]
+    found += [f"process of the slot {one}" for one in _people_of(trail)] if slot else ["the slot is not known"]
     found += [f"folder {path}" for path in _entries(data_dir / "slots") if path.name in (slot, f"{slot}.pid")]
     found += [f"file {path}" for place in (SHARED_MEMORY, TEMPORARY, data_dir / "traces", data_dir / "builds")
               for path in _entries(place) if trail.mark in path.name]
@@ -171,13 +172,18 @@ def wait_until_nothing_is_left(data_dir: Path, trail: Trail, seconds: float) -> 
 def processes_of(trail: Trail) -> dict[int, str]:
     """The processes of an attempt's slot, with the path of what each runs."""
     found = {}
-    for person in mentioning(f"slots/{Path(trail.slot).name}"):
+    for person in _people_of(trail):
         pid = int(person.split()[0])
         try:
             found[pid] = os.readlink(f"/proc/{pid}/exe")
         except OSError:
             continue
     return found
+
+
+def _people_of(trail: Trail) -> list[str]:
+    """Whoever carries the folder of a slot, and not one whose name only begins alike."""
+    return matching(re.compile(re.escape(trail.slot) + r"(?![\w-])"))
 
 
 def listening_ports() -> set[int]:

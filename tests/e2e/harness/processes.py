@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
 
 def mentioning(text: str) -> list[str]:
     """The processes, other than this one, that carry `text` in their command line, working folder or environment."""
+    return matching(re.compile(re.escape(text)))
+
+
+def matching(pattern: re.Pattern[str]) -> list[str]:
+    """The same for whatever fits a pattern."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -19,7 +25,7 @@ def mentioning(text: str) -> list[str]:
             state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue
-        if text in seen and state != "Z":
+        if pattern.search(seen) and state != "Z":
             found.append(f"{entry.name} {command[:200]}")
     return found
 
