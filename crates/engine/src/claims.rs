@@ -87,9 +87,12 @@ async fn watch_forever(life: &Life) {
         };
         commits.mark_unchanged();
         if is_tick {
-            let _taking = life.claims.taking.lock().await;
+            // While runs are being taken it cannot be told which claims nobody leads; the next tick is soon enough.
+            let taking = life.claims.taking.try_lock();
             let unled = look(life).await;
-            hand_back(life, unled).await;
+            if taking.is_ok() {
+                hand_back(life, unled).await;
+            }
         } else if !life.claims.all().is_empty() {
             look(life).await;
         }

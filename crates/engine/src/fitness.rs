@@ -16,8 +16,9 @@ const SECOND_PAUSE: Duration = Duration::from_millis(250);
 /// After the failure that makes the worker unfit; every further one doubles it.
 const FIRST_LONG_PAUSE: Duration = Duration::from_secs(5);
 
-/// A machine that was mended is noticed within this time.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// A machine that was mended is noticed within this time. No longer, because it may be one project's slots that do not start,
+/// and the others wait as well.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 struct Known {

@@ -6,19 +6,21 @@ use keywright_store::Deployment;
 use crate::hooked::Hook;
 use crate::world::{Ask, Server, World, in_time};
 
-async fn finished(server: &Server<'_>, id: &DeploymentId) -> Deployment {
+pub(crate) async fn finished(server: &Server<'_>, id: &DeploymentId) -> Deployment {
     let mut commits = server.store.signals().subscribe();
-    in_time(async {
-        loop {
-            commits.mark_unchanged();
-            let deployment = server.store.get_deployment(id).await.unwrap().unwrap();
-            if deployment.status != DeploymentStatus::Building {
-                return deployment;
+    server
+        .world
+        .in_time(async {
+            loop {
+                commits.mark_unchanged();
+                let deployment = server.store.get_deployment(id).await.unwrap().unwrap();
+                if deployment.status != DeploymentStatus::Building {
+                    return deployment;
+                }
+                commits.changed().await.unwrap();
             }
-            commits.changed().await.unwrap();
-        }
-    })
-    .await
+        })
+        .await
 }
 
 #[tokio::test]

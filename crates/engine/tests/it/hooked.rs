@@ -15,10 +15,10 @@ use keywright_domain::{
 };
 use keywright_store::{
     Accepted, ApiKey, AttemptRecord, Attempts, Audit, AuthSession, AuthSessions, Bootstrap, BuildEnd, BuiltDeployment, Claimed,
-    CommitOutcome, Deployment, Deployments, Expired, Files, GarbageBlob, Held, History, KeyValues, Keys, LeaseName, Leases,
-    NewDeployment, NewKey, NewOperation, NewRun, NewWorker, Operation, Operations, Project, Projects, Renewal, Rescued,
-    RunCommit, RunEventRecord, RunOutput, Runs, SessionSecrets, Signals, Store, StoreError, StoredBlob, StoredFile, Violation,
-    WorkerRecord, Workers,
+    CommitOutcome, DataKeys, Deployment, Deployments, Expired, Files, GarbageBlob, Held, History, Inventory, KeyValues, Keys,
+    LeaseName, Leases, NamedBlob, NamedBy, NewDeployment, NewKey, NewOperation, NewRun, NewWorker, Operation, Operations,
+    Project, Projects, Renewal, Rescued, RunCommit, RunEventRecord, RunOutput, Runs, SealedBatch, SealedCursor, Secrets,
+    SessionSecrets, Signals, Store, StoreError, StoredBlob, StoredFile, Violation, WorkerRecord, Workers,
 };
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -275,6 +275,16 @@ by_the_way! { History:
 }
 by_the_way! { Audit:
     audit(limit: u32) -> Vec<Violation>;
+}
+by_the_way! { Inventory:
+    list_named_blobs(by: NamedBy, after: &str, limit: u32) -> Vec<NamedBlob>;
+}
+by_the_way! { Secrets:
+    list_data_keys() -> Vec<DataKeys>;
+    rotate_data_keys() -> ();
+    reseal(workspace: &WorkspaceId, from: &SealedCursor, limit: u32) -> SealedBatch;
+    settle_data_keys(workspace: &WorkspaceId) -> ();
+    check_sealed(workspace: &WorkspaceId, from: &SealedCursor, limit: u32) -> SealedBatch;
 }
 by_the_way! { Runs:
     accept_run(workspace: &WorkspaceId, project: &ProjectId, new: NewRun) -> Accepted;

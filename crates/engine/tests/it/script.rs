@@ -66,7 +66,7 @@ pub(crate) struct Visit {
     pub(crate) has_passed: bool,
 }
 
-type Chooser = Box<dyn FnMut(&AttemptOrder) -> Act + Send>;
+type Chooser = Box<dyn FnMut(u8, &AttemptOrder) -> Act + Send>;
 
 #[derive(Default)]
 struct Record {
@@ -109,7 +109,12 @@ impl Site {
     }
 
     /// Who decides what attempts do.
-    pub(crate) fn choose(&self, chooser: impl FnMut(&AttemptOrder) -> Act + Send + 'static) {
+    pub(crate) fn choose(&self, mut chooser: impl FnMut(&AttemptOrder) -> Act + Send + 'static) {
+        self.choose_on(move |_, order| chooser(order));
+    }
+
+    /// The same, by the node on which they are.
+    pub(crate) fn choose_on(&self, chooser: impl FnMut(u8, &AttemptOrder) -> Act + Send + 'static) {
         self.with(|record| record.chooser = Some(Box::new(chooser)));
     }
 
@@ -119,7 +124,7 @@ impl Site {
     }
 
     pub(crate) fn visits(&self) -> Vec<Visit> {
-        self.with(|record| record.visits.clone())
+        self.look(|record| record.visits.clone())
     }
 
     /// The stages in which a run's user code began, in order.
@@ -133,16 +138,16 @@ impl Site {
 
     /// Most attempts that held one session at once.
     pub(crate) fn most_in_flight(&self) -> u32 {
-        self.with(|record| record.most_in_flight)
+        self.look(|record| record.most_in_flight)
     }
 
     pub(crate) fn warmed(&self) -> Vec<DeploymentId> {
-        self.with(|record| record.warmed.clone())
+        self.look(|record| record.warmed.clone())
     }
 
     /// How many attempts have ended, whoever was there to be told.
     pub(crate) fn ended(&self) -> u32 {
-        self.with(|record| record.ended)
+        self.look(|record| record.ended)
     }
 
     /// Makes the next builds on a node fail by a fault of the machine.
@@ -152,11 +157,11 @@ impl Site {
 
     /// How often a node has built a deployment.
     pub(crate) fn builds(&self, node: u8, id: &DeploymentId) -> usize {
-        self.with(|record| record.builds.iter().filter(|(builder, built)| (*builder, built) == (node, id)).count())
+        self.look(|record| record.builds.iter().filter(|(builder, built)| (*builder, built) == (node, id)).count())
     }
 
     pub(crate) fn discarded(&self) -> u32 {
-        self.with(|record| record.discarded)
+        self.look(|record| record.discarded)
     }
 
     /// Waits until the site has seen something.
@@ -167,15 +172,20 @@ impl Site {
         }
     }
 
+    /// Looks without touching anything, so that whoever waits for changes can look at each of them.
+    fn look<T>(&self, work: impl FnOnce(&Record) -> T) -> T {
+        work(&self.record.lock().unwrap())
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Record) -> T) -> T {
         let out = work(&mut self.record.lock().unwrap());
         self.changes.send_modify(|count| *count += 1);
         out
     }
 
-    fn next_act(&self, order: &AttemptOrder) -> Act {
+    fn next_act(&self, node: u8, order: &AttemptOrder) -> Act {
         self.with(|record| match &mut record.chooser {
-            Some(chooser) => chooser(order),
+            Some(chooser) => chooser(node, order),
             None => record.script.get_mut(&order.stage).and_then(VecDeque::pop_front).unwrap_or(Act::Succeed),
         })
     }
@@ -251,7 +261,7 @@ impl Executor for Scripted {
     async fn execute(&self, order: AttemptOrder, host: Arc<dyn UserCalls>, cancel: CancellationToken) -> AttemptReport {
         self.hook.point("before execute").await;
         let site = &self.site;
-        let act = site.next_act(&order);
+        let act = site.next_act(self.node, &order);
         let _holding = Holding::new(site, &order);
         let is_user_code = match &act {
             Act::End(AttemptEnd::Failed(failure)) => failure.is_counted,
@@ -298,7 +308,7 @@ impl Executor for Scripted {
             site.with(|record| record.visits[visit].has_passed = true);
         }
         self.hook.point("after execute").await;
-        let trace = site.with(|record| record.trace).filter(|_| order.is_trace_wanted);
+        let trace = site.look(|record| record.trace).filter(|_| order.is_trace_wanted);
         let trace = trace.map(|outcome| Box::new(ScriptedTrace { site: site.clone(), outcome }) as Box<dyn PendingTrace>);
         AttemptReport { end, log: Bytes::from_static(b"{\"message\":\"hello\"}\n"), trace }
     }
@@ -361,6 +371,6 @@ impl Builder for ScriptedBuilder {
     }
 
     async fn is_here(&self, deployment: &DeploymentId) -> bool {
-        self.site.with(|record| record.folders.contains(&(self.node, deployment.clone())))
+        self.site.look(|record| record.folders.contains(&(self.node, deployment.clone())))
     }
 }

@@ -139,7 +139,6 @@ pub(crate) struct Server<'w> {
 /// An engine on the store.
 pub(crate) struct Node {
     pub(crate) engine: Engine,
-    pub(crate) hook: Arc<Hook>,
 }
 
 /// What a node is like.
@@ -240,7 +239,7 @@ impl Server<'_> {
             terms: LeaseTerms::default(),
             retention: post.retention,
         });
-        Ok(Node { engine: engine.await?, hook })
+        Ok(Node { engine: engine.await? })
     }
 
     /// The server's own engine.
@@ -290,7 +289,11 @@ impl Server<'_> {
 
     /// Deploys the project, without an engine.
     pub(crate) async fn deploy(&self) -> DeploymentId {
-        let settings = r#"{"authSessions": {"enabled": true}, "replication": {"maxConcurrentRequests": 100}}"#;
+        self.deploy_with(r#"{"authSessions": {"enabled": true}, "replication": {"maxConcurrentRequests": 100}}"#).await
+    }
+
+    /// Deploys the project with these settings.
+    pub(crate) async fn deploy_with(&self, settings: &str) -> DeploymentId {
         let id = self.upload("{}").await;
         let worker = WorkerId::from_entropy(fresh());
         let new = NewWorker {
