@@ -98,8 +98,5 @@ pub(crate) fn read_event(row: &dyn Columns) -> Result<RunEventRecord, Halt> {
 /// Reads a piece of garbage.
 pub(crate) fn read_garbage(row: &dyn Columns) -> Result<GarbageBlob, Halt> {
     let fields = Fields::new(row, "blob_garbage", "blob")?;
-    Ok(GarbageBlob {
-        workspace: fields.parse("workspace_id", WorkspaceId::parse)?,
-        key: fields.parse("blob", BlobKey::parse)?,
-    })
+    Ok(GarbageBlob { workspace: fields.parse("workspace_id", WorkspaceId::parse)?, key: fields.parse("blob", BlobKey::parse)? })
 }
