@@ -21,6 +21,8 @@ from harness.leftovers import (
     Reports,
     Trail,
     browser_files,
+    left_of,
+    listening_ports,
     processes_of,
     wait_until_nothing_is_left,
     write_probe,
@@ -95,8 +97,10 @@ class Hygiene:
         took = time.monotonic() - began
         if people:
             self._violated(f"{project} server killed: {people} outlived it by {MAX_LEFT_SECONDS} s")
+        if trail.port in listening_ports():
+            self._violated(f"{project} server killed: somebody still listens on {trail.port}")
         self.server.start()
-        left, _ = wait_until_nothing_is_left(self.server.data_dir, trail, MAX_LEFT_SECONDS)
+        left = left_of(self.server.data_dir, trail, is_slot_named_anew=True)
         if left:
             self._violated(f"{project} server killed: left after the next start: {left}")
         result = self.server.run_result(project, run)

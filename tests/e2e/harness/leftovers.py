@@ -148,14 +148,18 @@ def browser_files() -> set[str]:
     return {str(path) for place in (SHARED_MEMORY, TEMPORARY) for path in _entries(place) if path.name.startswith(BROWSER_FILES)}
 
 
-def left_of(data_dir: Path, trail: Trail) -> list[str]:
-    """What is left of one attempt."""
+def left_of(data_dir: Path, trail: Trail, *, is_slot_named_anew: bool = False) -> list[str]:
+    """What is left of one attempt. After a start of another life of the server a slot of the same name may be there, which is
+    another one; then only what carries the attempt's own mark counts."""
     slot = Path(trail.slot).name
     found = [f"process {one}" for one in mentioning(trail.mark)]
-    found += [f"process of the slot {one}" for one in _people_of(trail)] if slot else ["the slot is not known"]
-    found += [f"folder {path}" for path in _entries(data_dir / "slots") if path.name in (slot, f"{slot}.pid")]
     found += [f"file {path}" for place in (SHARED_MEMORY, TEMPORARY, data_dir / "traces", data_dir / "builds")
               for path in _entries(place) if trail.mark in path.name]
+    if is_slot_named_anew:
+        found += [f"file {path}" for path in (data_dir / "slots").rglob(f"{trail.mark}*")]
+        return found
+    found += [f"process of the slot {one}" for one in _people_of(trail)] if slot else ["the slot is not known"]
+    found += [f"folder {path}" for path in _entries(data_dir / "slots") if path.name in (slot, f"{slot}.pid")]
     if trail.port in listening_ports():
         found.append(f"port {trail.port}")
     return found
