@@ -111,6 +111,7 @@ where
         };
         let pause = backoff.after(&error);
         tokio::select! {
+            biased;
             () = stop.cancelled() => return Err(Halt::Stopped),
             () = tokio::time::sleep(pause) => {}
         }

@@ -121,6 +121,7 @@ fn warm(life: &Arc<Life>, deployment: &Deployment, built: &BuiltDeployment) {
     let browser = browser.unwrap_or(life.shared.defaults.browser);
     life.tasks.spawn(async move {
         tokio::select! {
+            biased;
             () = task.shared.draining.cancelled() => {}
             () = task.over.cancelled() => {}
             () = task.shared.executor.warm(&id, browser) => {}

@@ -6,7 +6,7 @@
 //! the answer to the claim or to handing it back never came, is handed back. If the process dies here, the next life frees
 //! everything.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// An answer that takes longer is not waited for; the next look is the next try.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
-type Led = Arc<Mutex<HashMap<(RunId, Epoch), CancellationToken>>>;
+type Led = Arc<Mutex<BTreeMap<(RunId, Epoch), CancellationToken>>>;
 
 /// The claims of one life that are led here.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ impl Drop for Claim {
     }
 }
 
-fn lock(led: &Led) -> std::sync::MutexGuard<'_, HashMap<(RunId, Epoch), CancellationToken>> {
+fn lock(led: &Led) -> std::sync::MutexGuard<'_, BTreeMap<(RunId, Epoch), CancellationToken>> {
     led.lock().expect("no thread panics while it holds this lock")
 }
 
@@ -107,13 +107,13 @@ async fn look(life: &Life) -> Vec<(RunId, Epoch)> {
     let led = life.claims.all();
     let asked = life.shared.store.list_claims(&life.worker);
     let Ok(Ok(held)) = tokio::time::timeout(LOOK_TIMEOUT, asked).await else { return Vec::new() };
-    let held: HashSet<(RunId, Epoch)> = held.into_iter().collect();
+    let held: BTreeSet<(RunId, Epoch)> = held.into_iter().collect();
     for (key, lost) in &led {
         if !held.contains(key) {
             lost.cancel();
         }
     }
-    let led: HashSet<_> = led.into_iter().map(|(key, _)| key).collect();
+    let led: BTreeSet<_> = led.into_iter().map(|(key, _)| key).collect();
     held.difference(&led).cloned().collect()
 }
 
