@@ -17,13 +17,18 @@ mod key_values;
 mod keys;
 mod leases;
 mod operations;
+mod pooler;
+mod postgres;
+mod postgres_server;
 mod projects;
 mod runs_accept;
 mod runs_cancel;
 mod runs_claim;
 mod runs_commit;
+mod secrets;
 mod signals;
 mod sqlite;
+mod wire;
 mod workers;
 
 /// Makes a test of every fact for every backend.
@@ -34,6 +39,16 @@ macro_rules! conformance {
                 $(#[tokio::test]
                 async fn $fact() {
                     let bench = crate::sqlite::bench().await;
+                    crate::$noun::$fact(&bench).await;
+                    bench.expect_sound().await;
+                })+
+            })+
+        }
+        mod on_postgres {
+            $(mod $noun {
+                $(#[tokio::test]
+                async fn $fact() {
+                    let bench = crate::postgres::bench().await;
                     crate::$noun::$fact(&bench).await;
                     bench.expect_sound().await;
                 })+
@@ -81,6 +96,8 @@ conformance! {
     runs_commit: a_result_is_read_back_with_its_payloads, a_candidate_survives_its_worker, a_failure_is_read_back_whole,
         a_cancellation_by_the_login_is_read_back_whole, a_commit_that_makes_no_sense_changes_nothing,
         an_api_attempt_succeeds_once;
+    secrets: everything_is_sealed_anew_after_a_rotation, a_rotation_that_was_not_settled_makes_no_further_key,
+        a_value_that_does_not_open_is_named_and_left, archives_are_named_by_their_deployments;
     signals: every_write_announces_itself_and_nothing_else_does;
     workers: a_worker_is_known_by_what_it_said, a_new_life_supersedes_those_of_its_folder,
         whoever_has_the_database_alone_supersedes_everybody, a_lapsed_lease_can_be_renewed,
