@@ -119,9 +119,10 @@ def compressed(report: Report, folder: Path, postgres: Postgres, faults: dict[st
 def production(report: Report, folder: Path, postgres: Postgres, kills: int) -> None:
     """Nodes are lost for good, with the times of production: how long until others have begun what they ran."""
     cluster = Cluster(folder, postgres, NODES, PRODUCTION)
+    started: list[str] = []
     for kill in range(kills):
         number = kill % NODES
-        waiting = occupy(cluster, number)
+        waiting = occupy(cluster, number, started)
         cluster.nodes[number].kill()
         killed_us = uptime_us()
         took = wait_for_redispatch(cluster, waiting, killed_us)
@@ -133,8 +134,8 @@ def production(report: Report, folder: Path, postgres: Postgres, kills: int) -> 
         report.say(f"kill {kill + 1} of {kills}: {len(took)} begun again within {slowest:.1f} s")
         report.n += 1
         survivor = cluster.nodes[(number + 1) % NODES]
-        for run in waiting:
-            assert survivor.post(f"/projects/{PLAIN}/run/{run}/cancel").status_code == 200
+        while started:
+            assert survivor.post(f"/projects/{PLAIN}/run/{started.pop()}/cancel").status_code == 200
         cluster.nodes[number].start()
         cluster.wait_until_ready(number)
     journal = cluster.journal()
@@ -147,7 +148,7 @@ def production(report: Report, folder: Path, postgres: Postgres, kills: int) -> 
                                     "redispatchMaxS": (percentile(ordered, 1.0) or 0) / 1_000}
 
 
-def occupy(cluster: Cluster, number: int) -> list[str]:
+def occupy(cluster: Cluster, number: int, started: list[str]) -> list[str]:
     """Starts runs that never end by themselves until the node has as many of them as it should lose; those runs."""
     node = cluster.nodes[number]
     deadline = time.monotonic() + MAX_SETTLE_SECONDS
@@ -158,7 +159,8 @@ def occupy(cluster: Cluster, number: int) -> list[str]:
         if len(held) >= RUNS_PER_KILL:
             return held
         assert time.monotonic() < deadline, "the node takes no runs"
-        node.start_run(PLAIN, "work", parameters=script(hangs=True), retry={"maximumAttempts": 3}, requestTimeout=600)
+        body = {"parameters": script(hangs=True), "retry": {"maximumAttempts": 3}, "requestTimeout": 600}
+        started.append(node.start_run(PLAIN, "work", **body))
         time.sleep(0.1)
 
 

@@ -94,14 +94,15 @@ class Load:
         elif dice < 0.82:
             session = self._session()
             self._made.discard(session)
-            self._count("delete", server.http.delete(
+            self._count(server, "delete", server.http.delete(
                 f"/projects/{LOGINS}/auth-sessions/{session}", timeout=MAX_ANSWER_SECONDS), {204, 404})
         else:
             self._read(server)
 
-    def _count(self, what: str, response: httpx.Response, expected: set[int]) -> None:
+    def _count(self, server: StubServer, what: str, response: httpx.Response, expected: set[int]) -> None:
         self.answers[f"{what} {response.status_code}"] += 1
-        if response.status_code == 503:
+        # A server that is stopped in its tracks answers nobody.
+        if response.status_code == 503 and not server.was_frozen_lately:
             self.slowest_refusal_s = max(self.slowest_refusal_s, response.elapsed.total_seconds())
         if response.status_code not in expected | {503}:
             self._violated(f"{what}: {response.status_code} {response.text[:300]}")
@@ -146,7 +147,7 @@ class Load:
         except httpx.TransportError:
             self.ledger.leave_open(promise)
             raise
-        self._count(promise.path.rpartition("/")[2], response, {201, 404})
+        self._count(server, promise.path.rpartition("/")[2], response, {201, 404})
         if response.status_code == 201:
             self.ledger.acknowledge(promise, response.json()[promise.id_member])
         elif not promise.was_left_open:
@@ -162,7 +163,7 @@ class Load:
             return
         response = server.http.post(promise.path, json=promise.body, headers={"idempotency-key": promise.key},
                                     timeout=MAX_ANSWER_SECONDS)
-        self._count("repeat", response, {201, 404})
+        self._count(server, "repeat", response, {201, 404})
         if response.status_code == 201 and response.json()[promise.id_member] != promise.id:
             self._violated(f"key {promise.key} names {promise.id} and {response.json()[promise.id_member]}")
 
@@ -178,7 +179,7 @@ class Load:
         response = server.http.post(f"/projects/{promise.project}/run/{promise.run}/cancel", json={},
                                     timeout=MAX_ANSWER_SECONDS)
         answered_us, answered_at = uptime_us(), time.time()
-        self._count("cancel", response, {200})
+        self._count(server, "cancel", response, {200})
         if response.status_code == 200:
             self.ledger.cancel(Cancellation(promise.run, answered_us, answered_at))
             if response.json()["status"] in UNFINISHED:
@@ -187,7 +188,7 @@ class Load:
     def _knows_run(self, server: StubServer, promise: Promise) -> bool:
         if promise.run is None:
             response = server.http.get(f"/projects/{promise.project}/operations/{promise.id}", timeout=MAX_ANSWER_SECONDS)
-            self._count("operation", response, {200})
+            self._count(server, "operation", response, {200})
             if response.status_code != 200:
                 return False
             promise.run = response.json()["runId"]
@@ -197,7 +198,7 @@ class Load:
         promise = self._any()
         if promise is not None:
             response = server.http.get(promise.where, timeout=MAX_ANSWER_SECONDS)
-            self._count("result", response, {200})
+            self._count(server, "result", response, {200})
             if response.status_code == 200:
                 self._hold_outcome(promise, response.json())
 
