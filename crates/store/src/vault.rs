@@ -170,8 +170,12 @@ impl Vault {
     /// When no master key opens it, those that were added to the key file meanwhile included.
     pub fn add_data_key(&self, key: &WrappedKey) -> Result<(), VaultError> {
         let opened = match self.unwrap_with_any(key) {
-            // A master key may have been added to the file since it was read.
-            Err(VaultError::DoesNotOpen) if self.inner.masters.reload()? => self.unwrap_with_any(key)?,
+            // A master key may have been added to the file since it was read, and somebody else may have read it again since
+            // this was tried; so it is tried once more in any case.
+            Err(VaultError::DoesNotOpen) => {
+                self.inner.masters.reload()?;
+                self.unwrap_with_any(key)?
+            }
             other => other?,
         };
         let cipher = XChaCha20Poly1305::new(&Key::from(*opened));
