@@ -248,7 +248,7 @@ mod tests {
             let mut table = "";
             let mut columns = Vec::new();
             for line in schema.lines() {
-                let mut words = line.split_whitespace();
+                let mut words = line.split_whitespace().map(|word| word.trim_end_matches(','));
                 match (words.next(), words.next(), words.next()) {
                     (Some("CREATE"), Some("TABLE"), Some(name)) => table = name,
                     (Some(column), Some("BLOB" | "BYTEA"), _) if column.ends_with("_sealed") => columns.push((table, column)),
