@@ -175,6 +175,7 @@ impl Driver {
         if shared.draining.is_cancelled() {
             return Ok(Step::HandBack);
         }
+        self.life.check()?;
         let begun = self
             .life
             .patiently("begin an attempt", Repeat::Never, || shared.store.begin_attempt(&self.run.id, self.run.epoch, stage));
@@ -195,6 +196,7 @@ impl Driver {
                     Err(error) => (fault(not_started(error.to_string())), None),
                     Ok(order) => {
                         fail::fail_point!("engine::before-execute");
+                        self.life.check()?;
                         attempt::execute(&self.life, order, &self.claim_lost).await
                     }
                 }
@@ -394,6 +396,7 @@ pub(crate) async fn hand_back(life: &Life, run: &RunRecord) -> Result<(), Halt> 
 /// Hands a run back after a pause; an attempt that is still open counts as lost when the run is taken again.
 pub(crate) async fn hand_back_later(life: &Life, run: &RunRecord) {
     tokio::select! {
+        biased;
         () = life.shared.draining.cancelled() => {}
         () = life.over.cancelled() => {}
         () = tokio::time::sleep(REFUSED_PAUSE) => {}

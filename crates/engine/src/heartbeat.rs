@@ -4,7 +4,7 @@
 //! goes on while the machine sleeps is fenced, before its lease can have lapsed for others. A renewal is waited for only so
 //! long, so that a database that hangs is one that does not answer.
 
-use keywright_domain::{Beat, Standing, Tenure};
+use keywright_domain::{Beat, Standing};
 use keywright_store::planted::{self, PlantedBug};
 use keywright_store::{Renewal, StoreError};
 use tokio::time::MissedTickBehavior;
@@ -23,7 +23,7 @@ pub(crate) enum End {
 }
 
 /// Renews the lease until the life has to end.
-pub(crate) async fn keep(life: &Life, mut tenure: Tenure) -> End {
+pub(crate) async fn keep(life: &Life) -> End {
     let (terms, clock) = (life.shared.terms, &life.shared.clock);
     let mut beats = tokio::time::interval(terms.beat());
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -32,7 +32,7 @@ pub(crate) async fn keep(life: &Life, mut tenure: Tenure) -> End {
     let mut drained = std::pin::pin!(drained(life));
     loop {
         let now = clock.uptime();
-        let until = match tenure.standing(terms, now) {
+        let until = match life.tenure().standing(terms, now) {
             Standing::Holds { until } => until,
             Standing::Fenced if planted::is(PlantedBug::NoSelfFence) => now + terms.beat(),
             Standing::Fenced => return End::Fenced,
@@ -69,8 +69,8 @@ pub(crate) async fn keep(life: &Life, mut tenure: Tenure) -> End {
             }
         };
         life.answered(beat != Beat::Unanswered);
-        match tenure.on(beat) {
-            Some(next) => tenure = next,
+        match life.tenure().on(beat) {
+            Some(next) => life.renewed(next),
             None => return End::Over,
         }
     }

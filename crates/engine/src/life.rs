@@ -9,7 +9,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use keywright_domain::{Tenure, Vigil, WorkerId};
+use keywright_domain::{Standing, Tenure, Vigil, WorkerId};
 use keywright_store::planted::{self, PlantedBug};
 use keywright_store::{Held, NewWorker, Rescued, StoreError};
 use tokio::sync::watch;
@@ -41,9 +41,30 @@ pub(crate) struct Life {
     /// The scheduler's seat, while it is this life's as far as it knows.
     pub(crate) seat: watch::Sender<Option<Held>>,
     vigil: Mutex<Vigil>,
+    tenure: Mutex<Tenure>,
 }
 
 impl Life {
+    /// How long the life believes in its lease.
+    pub(crate) fn tenure(&self) -> Tenure {
+        *self.tenure.lock().expect("no thread panics while it holds this lock")
+    }
+
+    /// A renewal was acknowledged.
+    pub(crate) fn renewed(&self, tenure: Tenure) {
+        *self.tenure.lock().expect("no thread panics while it holds this lock") = tenure;
+    }
+
+    /// Makes sure that something may begin under this life at this very moment, and ends the life otherwise. A process that was
+    /// asleep for long finds out here, whichever of its tasks wakes first.
+    pub(crate) fn check(&self) -> Result<(), Halt> {
+        let standing = self.tenure().standing(self.shared.terms, self.shared.clock.uptime());
+        if standing == Standing::Fenced && !planted::is(PlantedBug::NoSelfFence) {
+            self.over.cancel();
+        }
+        if self.over.is_cancelled() { Err(Halt::Over) } else { Ok(()) }
+    }
+
     /// Calls the store until it answers, unless the life ends or the engine stops first.
     pub(crate) async fn patiently<T, F, Fut>(&self, what: &'static str, repeat: Repeat, call: F) -> Result<T, Halt>
     where
@@ -125,6 +146,7 @@ pub(crate) async fn register(shared: &Arc<Shared>) -> Result<Arc<Life>, StoreErr
         claims: Claims::default(),
         seat: watch::Sender::new(None),
         vigil: Mutex::new(Vigil::default().on(true, began_at)),
+        tenure: Mutex::new(Tenure::new(began_at)),
     }))
 }
 
@@ -170,6 +192,7 @@ async fn register_patiently(shared: &Arc<Shared>) -> Option<Arc<Life>> {
             },
         };
         tokio::select! {
+            biased;
             () = shared.draining.cancelled() => return None,
             () = tokio::time::sleep(pause) => {}
         }
@@ -189,7 +212,7 @@ async fn lead(life: &Arc<Life>) {
     }
     // Cancellations are watched for until the last attempt has ended, so the watcher is not among the life's own tasks.
     shared.tasks.spawn(claims::watch(Arc::clone(life)));
-    let end = heartbeat::keep(life, Tenure::new(life.began_at)).await;
+    let end = heartbeat::keep(life).await;
     match end {
         End::Drained => {}
         End::Fenced => {

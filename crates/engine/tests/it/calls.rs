@@ -1,5 +1,7 @@
 //! What user code may ask of the platform, as it reaches the store.
 
+use std::sync::Arc;
+
 use keywright_domain::{FileId, RunKind, Stage};
 use keywright_store::Clock as _;
 
@@ -22,7 +24,7 @@ async fn a_stored_file_can_be_read_through_its_link_and_values_outlive_the_run()
     let url = result["url"].as_str().unwrap();
     let query: Vec<&str> = url.rsplit(['?', '&', '=']).collect();
     let (signature, expires_s) = (query[0], query[2].parse().unwrap());
-    let days = |count: i64| world.time.node_clock(0).now().plus_seconds(count * 24 * 60 * 60);
+    let days = |count: i64| world.time.node_clock(0, &Arc::default()).now().plus_seconds(count * 24 * 60 * 60);
     assert!(server.links.verify(&file.id, expires_s, signature, days(6)));
     assert!(!server.links.verify(&file.id, expires_s, signature, days(8)));
 

@@ -1,6 +1,7 @@
 //! The lives of a worker: one that cannot renew its lease ends everything before others may take over, and begins anew.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use keywright_domain::{AttemptFailure, LeaseTerms, RunKind, RunState, Stage};
@@ -133,4 +134,27 @@ async fn a_stop_ends_also_while_the_database_is_away() {
         assert!(world.time.elapsed() - before < Duration::from_secs(60), "{way:?}");
         assert!(!server.output(&run).await.state.is_terminal());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_slept_beyond_its_lease_starts_nothing_of_what_it_had_begun() {
+    let world = World::paused();
+    let server = world.open(Hook::never()).await;
+    server.deploy().await;
+    let post = Post::new(1);
+    // It falls asleep with the attempt used up and no user code started, and nobody but the clock knows when it wakes.
+    let slept_s = Arc::clone(&post.slept_s);
+    let hook = Hook::when(move |name| {
+        if name == "after begin_attempt" {
+            slept_s.store(60, Ordering::Release);
+        }
+        false
+    });
+    let _node = server.join(post, hook).await.unwrap();
+    let (run, state) = server.finish(API).await;
+    assert_eq!(state, RunState::Completed);
+    let attempts = server.attempts(&run).await;
+    assert_eq!(attempts.len(), 2, "the one that was begun counts");
+    assert_ne!(attempts[0].worker, attempts[1].worker);
+    assert_eq!(world.site.count(Stage::Api), 1, "and never started");
 }

@@ -204,3 +204,26 @@ async fn the_seat_of_a_lost_scheduler_is_taken_when_it_lapses() {
     tokio::time::sleep(MAX_LOSS).await;
     assert!(!first.status().is_scheduler && second.status().is_scheduler);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_scheduler_that_dies_in_the_middle_of_a_sweep_is_followed_by_another() {
+    let world = World::paused();
+    let server = world.open(Hook::never()).await;
+    server.deploy().await;
+    let way = Hook::never();
+    let _lost = server.join(Post::worker(1), Arc::clone(&way)).await.unwrap();
+    world.site.script(Stage::Api, [Act::Hang]);
+    let run = server.ask(API).await;
+    world.in_time(world.site.until(|site| site.count(Stage::Api) == 1)).await;
+    way.set_way(Way::Swallowed);
+    let dies = Hook::when(|name| name == "after rescue_workers");
+    let _first = server.join(Post::scheduler(2), Arc::clone(&dies)).await.unwrap();
+    world.in_time(dies.reached()).await;
+    let _second = server.join(Post::new(3), Hook::never()).await.unwrap();
+    assert_eq!(server.ended(&run).await, RunState::Completed);
+    assert_eq!(world.site.visits().iter().map(|visit| visit.node).collect::<Vec<_>>(), [1, 3]);
+    tokio::time::sleep(MAX_LOSS + LeaseTerms::default().ttl()).await;
+    let statuses = server.workers().await.into_iter().filter(|record| record.status == WorkerStatus::Live);
+    assert_eq!(statuses.count(), 1, "the second has given the first up");
+    server.assert_sound().await;
+}

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use keywright_domain::Timestamp;
@@ -31,9 +31,9 @@ impl WorldTime {
         Arc::clone(&self.database) as Arc<dyn Clock>
     }
 
-    /// The clock of a node, wrong by so much.
-    pub(crate) fn node_clock(&self, skew: Skew) -> NodeClock {
-        NodeClock { beginning: self.beginning, booted_at: Instant::now(), skew }
+    /// The clock of a node, wrong by so much, whose machine has slept for so long and woken without anybody noticing yet.
+    pub(crate) fn node_clock(&self, skew: Skew, slept_s: &Arc<AtomicU64>) -> NodeClock {
+        NodeClock { beginning: self.beginning, booted_at: Instant::now(), skew, slept_s: Arc::clone(slept_s) }
     }
 
     /// How long the world has existed.
@@ -84,6 +84,7 @@ pub(crate) struct NodeClock {
     beginning: Instant,
     booted_at: Instant,
     skew: Skew,
+    slept_s: Arc<AtomicU64>,
 }
 
 impl Clock for NodeClock {
@@ -92,6 +93,6 @@ impl Clock for NodeClock {
     }
 
     fn uptime(&self) -> Duration {
-        self.booted_at.elapsed()
+        self.booted_at.elapsed() + Duration::from_secs(self.slept_s.load(Ordering::Acquire))
     }
 }

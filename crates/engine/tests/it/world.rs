@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use keywright_domain::{
@@ -149,6 +149,8 @@ pub(crate) struct Post {
     pub(crate) concurrency: usize,
     pub(crate) supersedes: Supersedes,
     pub(crate) skew: Skew,
+    /// How long its machine has been asleep.
+    pub(crate) slept_s: Arc<AtomicU64>,
     /// Hears nothing of what is committed.
     pub(crate) is_deaf: bool,
     pub(crate) labels: WorkerLabels,
@@ -164,6 +166,7 @@ impl Post {
             concurrency: CONCURRENCY,
             supersedes: Supersedes::EarlierLivesOfNode,
             skew: 0,
+            slept_s: Arc::default(),
             is_deaf: false,
             labels: BTreeSet::new(),
             retention: RetentionPolicy::default(),
@@ -220,7 +223,7 @@ impl Server<'_> {
         let engine = Engine::start(EngineParts {
             store: Arc::new(Hooked { inner, hook: Arc::clone(&hook), time: Arc::clone(&world.time), signals }),
             blobs: self.blobs.clone(),
-            clock: Arc::new(world.time.node_clock(post.skew)),
+            clock: Arc::new(world.time.node_clock(post.skew, &post.slept_s)),
             entropy: Arc::new(SystemEntropy),
             executor: Arc::new(Scripted { node: post.number, site: site.clone(), hook: Arc::clone(&hook) }),
             builder: Arc::new(ScriptedBuilder { node: post.number, site }),
