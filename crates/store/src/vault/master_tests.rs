@@ -1,3 +1,5 @@
+//! The key file and the ring of master keys: made once, private, replaced whole, read again when somebody has changed it.
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 

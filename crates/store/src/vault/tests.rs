@@ -1,3 +1,5 @@
+//! The vault as its callers see it: what opens, what does not, and data keys that came meanwhile.
+
 use std::sync::Mutex;
 
 use async_trait::async_trait;
