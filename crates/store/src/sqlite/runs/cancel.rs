@@ -49,7 +49,8 @@ pub(in crate::sqlite) async fn cancel_unfinished_api_runs(
     stop_all(tx, vault, &rows, RunEvent::Cancel(reason), now).await
 }
 
-/// Cancels runs that one other run has kept from their session for longer than they may wait.
+/// Cancels runs that one other run has kept from their session for longer than they may wait. The few runs that hold a session
+/// are looked at first, and the lines behind them: the order of a CROSS JOIN is kept, and any other reads every run there is.
 pub(super) async fn cancel_locked_out(
     tx: &mut SqliteConnection,
     vault: Vault,
@@ -62,7 +63,7 @@ pub(super) async fn cancel_locked_out(
     }
     let rows = sqlx::query(
         "SELECT r.* FROM runs holder
-         JOIN runs r ON r.session_key = holder.session_key AND r.ended_at IS NULL AND r.holds_session = 1
+         CROSS JOIN runs r ON r.session_key = holder.session_key AND r.ended_at IS NULL AND r.holds_session = 1
          WHERE holder.owner IS NOT NULL AND holder.holds_session = 1
          AND r.state = 'pending' AND r.has_turn = 0 AND r.seq > holder.seq
          AND $1 - max(r.created_at, holder.claimed_at) > r.timeout_s * 1000000

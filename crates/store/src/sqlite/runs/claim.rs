@@ -28,22 +28,22 @@ const WORKER: &str = "
 
 /// The projects that have a run that can go on, a deployment to run it with, room for it, and no label that the worker lacks;
 /// whoever has waited longest for a turn first. The projects with work are found by stepping from one to the next in the
-/// index of claimable runs.
+/// index of claimable runs. It is named, because any other index leads through the whole line of a session that somebody has.
 const PROJECTS: &str = "
     WITH RECURSIVE waiting (id) AS (
-        SELECT min(project_id) FROM runs WHERE ended_at IS NULL AND owner IS NULL AND has_turn = 1
+        SELECT min(project_id) FROM runs INDEXED BY runs_claimable WHERE ended_at IS NULL AND owner IS NULL AND has_turn = 1
         UNION ALL
         SELECT (
-            SELECT min(r.project_id) FROM runs r
+            SELECT min(r.project_id) FROM runs r INDEXED BY runs_claimable
             WHERE r.ended_at IS NULL AND r.owner IS NULL AND r.has_turn = 1 AND r.project_id > waiting.id
         ) FROM waiting WHERE waiting.id IS NOT NULL
     )
     SELECT p.id, p.max_concurrent - (SELECT count(*) FROM runs o WHERE o.project_id = p.id AND o.owner IS NOT NULL) AS room
     FROM waiting JOIN projects p ON p.id = waiting.id
-    WHERE p.active_deployment IS NOT NULL AND room > 0 AND NOT EXISTS (
+    WHERE p.active_deployment IS NOT NULL AND room > 0 AND (p.worker_labels = '[]' OR NOT EXISTS (
         SELECT 1 FROM json_each(p.worker_labels) wanted
         WHERE wanted.value NOT IN (SELECT carried.value FROM json_each($1) carried)
-    )
+    ))
     ORDER BY p.turn, p.created_at, p.id LIMIT $2";
 
 /// A project's oldest run that can go on: free, and not behind another in the line for its session.
