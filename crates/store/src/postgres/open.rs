@@ -136,10 +136,13 @@ pub(super) async fn open(options: PostgresOptions, vault: Vault, policy: SchemaP
 /// Checks what the server would do with a commit. That it flushes at all is its operator's business, who is told when it does
 /// not; that a commit is answered only after it was flushed is ours.
 async fn check_durability(connection: &mut PgConnection) -> Result<Result<(), NotDurable>, sqlx::Error> {
-    let query = "SELECT current_setting('synchronous_commit'), current_setting('fsync')";
-    let (synchronous_commit, fsync): (String, String) = sqlx::query_as(query).fetch_one(connection).await?;
-    if fsync == "off" {
-        tracing::warn!("the database runs with fsync = off: when its machine loses power, what was accepted can be lost");
+    let query = "SELECT current_setting('synchronous_commit'), current_setting('fsync'), current_setting('full_page_writes')";
+    let (synchronous_commit, fsync, full_page_writes): (String, String, String) =
+        sqlx::query_as(query).fetch_one(connection).await?;
+    for (setting, is) in [("fsync", fsync), ("full_page_writes", full_page_writes)] {
+        if is == "off" {
+            tracing::warn!("the database runs with {setting} = off: when its machine loses power, what was accepted can be lost");
+        }
     }
     if synchronous_commit == "off" {
         return Ok(Err(NotDurable { setting: "synchronous_commit", is: synchronous_commit }));
