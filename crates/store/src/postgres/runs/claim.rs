@@ -43,16 +43,19 @@ const WORKER: &str = "
     FROM workers w WHERE w.id = $1 AND w.status = 'live' FOR NO KEY UPDATE";
 
 /// The projects that have a run that can go on, a deployment to run it with, room for it, and no label that the worker lacks.
-/// The projects with work are found by stepping from one to the next in the index of claimable runs.
+/// The projects with work are found by stepping from one to the next in the index of claimable runs; the order of the steps is
+/// that index's, so that no other one is taken, which would lead through the whole line of a session that somebody has.
 macro_rules! projects_to_serve {
     ($rest:literal) => {
         concat!(
             "WITH RECURSIVE waiting (id) AS (
-                 SELECT min(project_id) FROM runs WHERE ended_at IS NULL AND owner IS NULL AND has_turn
+                 (SELECT project_id FROM runs WHERE ended_at IS NULL AND owner IS NULL AND has_turn
+                  ORDER BY project_id, seq LIMIT 1)
                  UNION ALL
                  SELECT (
-                     SELECT min(r.project_id) FROM runs r
+                     SELECT r.project_id FROM runs r
                      WHERE r.ended_at IS NULL AND r.owner IS NULL AND r.has_turn AND r.project_id > waiting.id
+                     ORDER BY r.project_id, r.seq LIMIT 1
                  ) FROM waiting WHERE waiting.id IS NOT NULL
              )
              SELECT p.id FROM projects p
