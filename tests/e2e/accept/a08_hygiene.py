@@ -21,8 +21,8 @@ from harness.leftovers import (
     Reports,
     Trail,
     browser_files,
+    is_listening,
     left_of,
-    listening_ports,
     processes_of,
     wait_until_nothing_is_left,
     write_probe,
@@ -97,8 +97,8 @@ class Hygiene:
         took = time.monotonic() - began
         if people:
             self._violated(f"{project} server killed: {people} outlived it by {MAX_LEFT_SECONDS} s")
-        if trail.port in listening_ports():
-            self._violated(f"{project} server killed: somebody still listens on {trail.port}")
+        if is_listening(trail):
+            self._violated(f"{project} server killed: its attempt still listens")
         self.server.start()
         left = left_of(self.server.data_dir, trail, is_slot_named_anew=True)
         if left:

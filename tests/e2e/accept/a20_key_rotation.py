@@ -21,7 +21,7 @@ from harness.server import BINARY
 from harness.stub import StubServer
 
 from .a18_disk import start_refused
-from .program import Report, main
+from .program import MAX_TOLD, Report, main
 
 OPERATIONS_PER_SECOND = 20
 ROTATIONS = {"quick": 10, "long": 500}
@@ -109,6 +109,9 @@ def measure(report: Report) -> None:
             rotation.rotate(number)
             report.n += 1
         rotation.settle()
+        if report.violations:
+            errors = [line for line in rotation.server.log_path.read_text().splitlines() if "ERROR" in line]
+            report.say("the server's errors:\n" + "\n".join(errors[:MAX_TOLD]))
         rotation.wrong_key()
         report.figures.update(rotationsKilled=rotation.killed, acknowledged=len(rotation.ledger.acknowledged))
 

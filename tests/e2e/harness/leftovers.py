@@ -102,7 +102,8 @@ class Trail:
     mark: str
     # The folder of its slot.
     slot: str
-    port: int
+    # The inode of the socket on which it listens: its port may be somebody else's a moment after it is gone.
+    socket: str
 
 
 class Reports:
@@ -118,7 +119,8 @@ class Reports:
                 query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
                 if "mark" in query:
                     with reports._arrived:
-                        reports._trails[query["mark"]] = Trail(query["mark"], query.get("slot", ""), int(query["port"]))
+                        socket = next(inode for port, inode in listening() if port == int(query["port"]))
+                        reports._trails[query["mark"]] = Trail(query["mark"], query.get("slot", ""), socket)
                         reports._arrived.notify_all()
                 self.send_response(200)
                 self.send_header("content-type", "text/html")
@@ -160,8 +162,8 @@ def left_of(data_dir: Path, trail: Trail, *, is_slot_named_anew: bool = False) -
         return found
     found += [f"process of the slot {one}" for one in _people_of(trail)] if slot else ["the slot is not known"]
     found += [f"folder {path}" for path in _entries(data_dir / "slots") if path.name in (slot, f"{slot}.pid")]
-    if trail.port in listening_ports():
-        found.append(f"port {trail.port}")
+    if is_listening(trail):
+        found.append(f"socket {trail.socket}")
     return found
 
 
@@ -190,15 +192,20 @@ def _people_of(trail: Trail) -> list[str]:
     return matching(re.compile(re.escape(trail.slot) + r"(?![\w-])"))
 
 
-def listening_ports() -> set[int]:
-    """The TCP ports on which anybody listens."""
-    found = set()
+def listening() -> list[tuple[int, str]]:
+    """The TCP ports on which anybody listens, with the inodes of their sockets."""
+    found = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:
             fields = line.split()
             if fields[3] == "0A":
-                found.add(int(fields[1].rpartition(":")[2], 16))
+                found.append((int(fields[1].rpartition(":")[2], 16), fields[9]))
     return found
+
+
+def is_listening(trail: Trail) -> bool:
+    """Whether the socket of an attempt is still there."""
+    return any(inode == trail.socket for _, inode in listening())
 
 
 def descendants(pid: int) -> dict[int, str]:
