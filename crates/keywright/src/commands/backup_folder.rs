@@ -233,7 +233,7 @@ mod tests {
         Digest::write(folder.path(), "blobs/a/b", b"x").unwrap();
         assert!(!target.exists());
         // The next attempt removes what a dead one left.
-        let folder = NewFolder { ..NewFolder::make(&target).unwrap() };
+        let folder = NewFolder::make(&target).unwrap();
         assert!(!folder.path().join("blobs").exists());
         folder.give_its_name().unwrap();
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use keywright_domain::WorkspaceId;
 use keywright_store::sqlite::SqliteStore;
 use keywright_store::{
-    Inventory as _, KeyValues as _, Keys as _, MasterKeys, NamedBy, SealedCursor, Secrets as _, Store, SystemClock,
-    SystemEntropy, Vault,
+    KeyValues as _, MasterKeys, NamedBy, SealedCursor, Secrets as _, Store, SystemClock, SystemEntropy, Vault,
 };
 use serde_json::json;
 
