@@ -92,10 +92,14 @@ class StubServer(Server):
         ended = max((end for _, _, end in self.pauses), default=0)
         return self._frozen_at is not None or uptime_us() - ended < LATELY_US
 
+    def stub_folder(self, name: str) -> Path:
+        """Where a project lies that `deploy_stubs` has deployed."""
+        return self.data_dir.parent / f"project-{name}"
+
     def deploy_stubs(self) -> None:
         """Deploys both projects."""
         for name in (PLAIN, LOGINS):
-            folder = self.data_dir.parent / f"project-{name}"
+            folder = self.stub_folder(name)
             settings = {
                 "version": "2.0",
                 "projectName": name,

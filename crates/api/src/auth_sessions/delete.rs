@@ -39,5 +39,7 @@ pub(crate) async fn handle_named_create(
 
 async fn forget(app: &App, caller: &Caller, project_name: &str, id: &str) -> Result<StatusCode, ApiError> {
     let project = app.project(&caller.workspace, project_name).await?;
-    if app.parts.store.delete_auth_session(&project.id, id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
+    let is_gone = app.parts.store.delete_auth_session(&project.id, id).await?;
+    fail::fail_point!("api::deleted-before-answer");
+    if is_gone { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
 }

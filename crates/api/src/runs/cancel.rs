@@ -33,5 +33,6 @@ pub(crate) async fn handle(
     let project = app.project(&caller.workspace, &path.project_name).await?;
     let run = path.run()?;
     let canceled = app.parts.store.cancel_run(&project.id, &run, RunReason::UserAction).await?;
+    fail::fail_point!("api::canceled-before-answer");
     Ok(Json(shown(canceled.ok_or_else(no_run)?)))
 }

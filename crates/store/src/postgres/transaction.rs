@@ -118,8 +118,16 @@ impl Tx {
             return Err(CommitError::RolledBack(Halt::Misuse("work went on after a statement had failed")));
         }
         self.is_over = true;
+        if self.has_changed {
+            fail::fail_point!("store::before-commit");
+        }
         match self.link.simple("COMMIT").await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                if self.has_changed {
+                    fail::fail_point!("store::after-commit");
+                }
+                Ok(())
+            }
             // An answer that is no worse than an error says that the transaction is over and has changed nothing.
             Err(Halt::Sql(error)) if is_connection_lost(&error) => Err(CommitError::Unclear(error)),
             Err(halt) => Err(CommitError::RolledBack(halt)),

@@ -232,8 +232,14 @@ impl Desk {
             execute(connection, "RELEASE job").await?;
         }
         let has_changed = total_changes(connection).await? != before;
+        if has_changed {
+            fail::fail_point!("store::before-commit");
+        }
         let committed = execute(connection, "COMMIT").await;
         committed.map_err(|cause| Broken { is_in_doubt: is_kind(&cause, is_failed_flush), ..Broken::from(cause) })?;
+        if has_changed {
+            fail::fail_point!("store::after-commit");
+        }
         self.wal.keep_short(connection).await;
         Ok(has_changed)
     }
