@@ -108,6 +108,7 @@ def _died(server: Server) -> bool:
         return False
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("backend", ["sqlite", "postgres"])
 def test_nothing_acknowledged_is_lost_by_kills_under_load(tmp_path: Path, request: pytest.FixtureRequest, backend: str) -> None:
     """The short form of acceptance A1."""
@@ -116,5 +117,5 @@ def test_nothing_acknowledged_is_lost_by_kills_under_load(tmp_path: Path, reques
     if backend == "postgres":
         server: Postgres = request.getfixturevalue("postgres")
         database = server.url(server.create_database())
-    crash(report, tmp_path, database, random_kills=6, kills_per_point=1)
+    crash(report, tmp_path, database, random_kills=4, kills_per_point=1)
     assert report.violations == []

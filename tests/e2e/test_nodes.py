@@ -165,6 +165,7 @@ def test_a_node_that_ends_in_order_burns_no_attempt_and_fails_nothing(two: Clust
     verified(two)
 
 
+@pytest.mark.timeout(400)
 def test_every_promise_holds_through_partitions_kills_and_restarts(tmp_path: Path, postgres: Postgres) -> None:
     report = Report("A5", "quick", 20)
     compressed(report, tmp_path, postgres, {"partition": 3, "commit": 2, "kill": 1, "freeze": 1, "postgres": 1})

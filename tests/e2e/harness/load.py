@@ -42,6 +42,7 @@ class Load:
         self.answers: Counter[str] = Counter()
         # The longest time in which somebody was told that it does not work now, seconds.
         self.slowest_refusal_s = 0.0
+        self.slowest_refusal_of = ""
         self._servers = servers
         self._random = random.Random(seed)
         self._seed = seed
@@ -103,7 +104,9 @@ class Load:
         self.answers[f"{what} {response.status_code}"] += 1
         # A server that is stopped in its tracks answers nobody.
         if response.status_code == 503 and not server.was_frozen_lately:
-            self.slowest_refusal_s = max(self.slowest_refusal_s, response.elapsed.total_seconds())
+            took = response.elapsed.total_seconds()
+            if took > self.slowest_refusal_s:
+                self.slowest_refusal_s, self.slowest_refusal_of = took, f"{what}: {response.json()['message']}"
         if response.status_code not in expected | {503}:
             self._violated(f"{what}: {response.status_code} {response.text[:300]}")
 
