@@ -17,7 +17,9 @@ from .server import Server
 
 # A project without logins and one with, both with one API, `work`.
 PLAIN, LOGINS = "plain", "logins"
+# Attempts at once of one node, and of a project over all nodes; the latter is more than any test's nodes have together.
 CONCURRENCY = 16
+PROJECT_CONCURRENCY = 64
 LATELY_US = 30_000_000
 MAX_DEATH_SECONDS = 10
 
@@ -105,7 +107,7 @@ class StubServer(Server):
                 "projectName": name,
                 "apiAccess": {"enabled": True},
                 "authSessions": {"enabled": name == LOGINS, "type": "API"},
-                "replication": {"maxConcurrentRequests": CONCURRENCY},
+                "replication": {"maxConcurrentRequests": PROJECT_CONCURRENCY},
             }
             files = {"Intuned.json": json.dumps(settings), "api/work.ts": "", "auth-sessions/create.ts": "",
                      "auth-sessions/check.ts": ""}
