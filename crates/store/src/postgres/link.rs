@@ -11,7 +11,7 @@ use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
 use sqlx::{Decode, Postgres, Row as _, Type};
 
-use super::halt::{is_connection_lost, timed_out};
+use super::halt::{is_connection_useless, timed_out};
 use crate::halt::Halt;
 
 /// How long we wait for a statement's answer. The server itself gives a statement up before that.
@@ -98,7 +98,7 @@ impl Link {
     fn noted<T>(&mut self, answer: Result<T, sqlx::Error>) -> Result<T, Halt> {
         answer.map_err(|error| {
             self.has_failed = true;
-            if is_connection_lost(&error) {
+            if is_connection_useless(&error) {
                 self.throw_away();
             }
             Halt::Sql(error)

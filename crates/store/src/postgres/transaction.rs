@@ -7,6 +7,7 @@
 //! If the process dies here, the server takes the transaction back.
 
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use keywright_domain::Timestamp;
 use sqlx::pool::PoolConnection;
@@ -28,6 +29,9 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
            set_config('statement_timeout', '5s', true),
            set_config('lock_timeout', '4s', true),
            set_config('idle_in_transaction_session_timeout', '10s', true)";
+
+/// How long the statements of a long transaction are waited for.
+const LONG_ANSWER_TIMEOUT: Duration = Duration::from_secs(65);
 
 /// Gives the server's life a name, unless it has one.
 const NAME_LIFE: &str = "INSERT INTO server_lives (life) VALUES (gen_random_uuid()::text) ON CONFLICT DO NOTHING";
@@ -90,6 +94,12 @@ impl Tx {
     /// Whether it has changed anything.
     pub(super) const fn has_changed(&self) -> bool {
         self.has_changed
+    }
+
+    /// Gives the statements that follow a minute, for the one write that may be about very many rows.
+    pub(super) async fn take_time(&mut self) -> Result<(), Halt> {
+        self.link.set_answer_timeout(LONG_ANSWER_TIMEOUT);
+        self.link.simple("SELECT set_config('statement_timeout', '60s', true)").await.map(drop)
     }
 
     /// How many rows a statement has changed.

@@ -217,7 +217,8 @@ impl Desk {
             if tries_left > 0 && !knows_all_keys && is_unknown_key(&halt) {
                 self.learn_keys().await?;
                 knows_all_keys = true;
-            } else if tries_left == 0 || !matches!(&halt, Halt::Sql(error) if is_hung_up(error)) {
+            } else if tries_left == 0 || !(is_worth_another_try(&halt) || matches!(&halt, Halt::Sql(error) if is_hung_up(error)))
+            {
                 return Err(halt.in_method(context));
             }
         }

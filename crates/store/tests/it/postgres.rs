@@ -11,7 +11,7 @@ use keywright_domain::{AttemptEnd, RunId, RunReason, RunState, WorkspaceId};
 use keywright_store::postgres::{OpenError, PostgresOptions, PostgresStore};
 use keywright_store::{
     Accepted, Claimed, Clock, Idempotency, Keys as _, MasterKey, NewKey, NewRun, Projects as _, Renewal, Runs as _, Store,
-    StoreError, SystemEntropy, Vault, VaultError, Workers as _,
+    StoreError, SystemEntropy, Vault, VaultError,
 };
 use serde_json::json;
 
@@ -32,7 +32,8 @@ fn vault(key: u8) -> Vault {
 
 /// A fresh database with our schema.
 async fn database() -> Database {
-    let version = SCHEMA.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let version =
+        SCHEMA.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     postgres_server::copy_of(&format!("{version:016x}"), async |url| {
         PostgresStore::open(PostgresOptions::new(url), vault(1)).await.unwrap().close().await;
     })
@@ -366,7 +367,8 @@ async fn a_deadlock_is_tried_again() {
     let meddling = async {
         // Once the other one waits for us, we wait for him.
         let mut watcher = database.connect().await;
-        let is_waiting = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')";
+        let is_waiting =
+            "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')";
         while !sqlx::query_scalar::<_, bool>(is_waiting).fetch_one(&mut watcher).await.unwrap() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -397,8 +399,7 @@ async fn heartbeats_go_on_while_everybody_else_waits() {
     sqlx::query("SELECT 1 FROM runs WHERE id = $1 FOR UPDATE").bind(run.as_str()).execute(&mut meddler).await.unwrap();
     // More than there are connections for, of both kinds.
     let canceling = (0..15).map(|_| bench.store.cancel_run(&project, &run, RunReason::UserAction)).collect::<Vec<_>>();
-    let releasing =
-        (0..10).map(|_| bench.store.release_run(&run, keywright_domain::Epoch::new(0))).collect::<Vec<_>>();
+    let releasing = (0..10).map(|_| bench.store.release_run(&run, keywright_domain::Epoch::new(0))).collect::<Vec<_>>();
     let beating = async {
         let mut watcher = database.connect().await;
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -416,6 +417,51 @@ async fn heartbeats_go_on_while_everybody_else_waits() {
     let (canceled, _, still) = tokio::join!(join_all(canceling), join_all(releasing), beating);
     assert!(still > 0, "they waited all the while");
     assert!(canceled.into_iter().any(|canceled| canceled.is_ok()));
+}
+
+#[tokio::test]
+async fn a_table_that_looks_different_by_now_costs_nobody_an_answer() {
+    let database = Arc::new(database().await);
+    let bench = bench_on(PostgresOptions::new(database.url()), Arc::clone(&database)).await;
+    let project = bench.project("shop", 5).await;
+    let run = bench.accept_run(&project, bench.api_run(None)).await;
+    assert!(bench.store.find_run(&project, &run).await.unwrap().is_some());
+    // As a newer version of this program would do beside us.
+    execute(&mut database.connect().await, "ALTER TABLE runs ADD COLUMN later BIGINT").await;
+    assert!(bench.store.find_run(&project, &run).await.unwrap().is_some());
+    bench.store.cancel_run(&project, &run, RunReason::UserAction).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn how_fast_it_is() {
+    const RUNS: usize = 2_000;
+    const AT_ONCE: usize = 32;
+    let database = Arc::new(database().await);
+    let bench = bench_on(PostgresOptions::new(database.url()), Arc::clone(&database)).await;
+    let project = bench.project("shop", 100).await;
+    let begun = std::time::Instant::now();
+    for _ in 0..RUNS / AT_ONCE {
+        join_all((0..AT_ONCE).map(|_| bench.accept_run(&project, bench.api_run(None)))).await;
+    }
+    let accepted = begun.elapsed();
+    let (mut claiming, mut moving, mut done) = (Duration::ZERO, Duration::ZERO, 0);
+    while done < RUNS / AT_ONCE * AT_ONCE {
+        let begun = std::time::Instant::now();
+        let taken = bench.claim().await;
+        claiming += begun.elapsed();
+        done += taken.len();
+        let begun = std::time::Instant::now();
+        join_all(taken.into_iter().map(|record| async {
+            let record = bench.begin(record).await;
+            bench.attempt(record, returned(json!(1))).await
+        }))
+        .await;
+        moving += begun.elapsed();
+    }
+    let per_second = |time: Duration| f64::from(u32::try_from(RUNS).unwrap()) / time.as_secs_f64();
+    let (accepts, claims, runs) = (per_second(accepted), per_second(claiming), per_second(moving));
+    println!("{accepts:.0} accepts/s, {claims:.0} claims/s, {runs:.0} runs/s from claim to completion");
 }
 
 #[tokio::test]

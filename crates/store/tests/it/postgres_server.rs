@@ -192,7 +192,7 @@ pub(crate) async fn copy_of(version: &str, make: impl AsyncFnOnce(&str)) -> Data
         }
         execute(&mut connection, "SELECT pg_advisory_unlock(1)").await;
     }
-    let name = format!("test_{}_{}", std::process::id(), rand_suffix());
+    let name = format!("test_{}_{}", std::process::id(), next_number());
     execute(&mut connection, &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
     connection.close().await.unwrap();
     Database { folder: folder.to_owned(), name, is_dropped_at_end: true }
@@ -201,7 +201,7 @@ pub(crate) async fn copy_of(version: &str, make: impl AsyncFnOnce(&str)) -> Data
 /// An empty database on the shared server.
 pub(crate) async fn empty_database() -> Database {
     let folder = shared();
-    let name = format!("test_{}_{}", std::process::id(), rand_suffix());
+    let name = format!("test_{}_{}", std::process::id(), next_number());
     let mut connection = connect(folder, "postgres").await;
     execute(&mut connection, &format!("CREATE DATABASE {name}")).await;
     Database { folder: folder.to_owned(), name, is_dropped_at_end: true }
@@ -234,6 +234,7 @@ fn shared() -> &'static Path {
         .0
 }
 
+#[expect(clippy::zombie_processes, reason = "it is to outlive this process, and then has another parent")]
 fn start_keeper(place: &Path) -> PathBuf {
     let _ = std::fs::remove_file(place);
     let folder = new_folder();
@@ -375,7 +376,7 @@ fn answers(folder: &Path) -> bool {
 }
 
 /// Another number every time in this process.
-fn rand_suffix() -> u64 {
+fn next_number() -> u64 {
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }

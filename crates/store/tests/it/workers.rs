@@ -162,7 +162,7 @@ pub(crate) async fn live_workers_are_listed_before_old_ones_are(bench: &Bench) {
         let workers = bench.store.list_workers(limit).await.unwrap();
         workers.into_iter().map(|worker| worker.id).collect::<Vec<_>>()
     };
-    assert_eq!(ids(1).await, [live.clone()]);
+    assert_eq!(ids(1).await, std::slice::from_ref(&live));
     assert_eq!(ids(2).await, [retired[2].clone(), live.clone()], "newest first");
     assert_eq!(ids(10).await, [retired[2].clone(), retired[1].clone(), retired[0].clone(), live]);
 }

@@ -3,18 +3,19 @@
 //!
 //! A cancellation raises the epoch, so whatever a worker still does for the run changes nothing any more.
 
-use keywright_domain::{ProjectId, RunEvent, RunId, RunReason};
+use keywright_domain::{ProjectId, RunEvent, RunId, RunReason, RunState};
 use sqlx::postgres::PgRow;
 
 use super::commit::apply;
 use super::find_output;
+use crate::forms::outcome_json;
 use crate::halt::Halt;
 use crate::postgres::leases::is_held;
 use crate::postgres::locks::{lock_line_of, lock_lines, lock_lines_of_project};
 use crate::postgres::transaction::Tx;
 use crate::row::Fields;
 use crate::row::runs::{Current, Kept, read_current};
-use crate::{Held, RunOutput, Vault};
+use crate::{Held, RunEventKind, RunOutput, Vault};
 
 /// Cancels one run of a project, unless it has ended.
 pub(super) async fn cancel_run(
@@ -41,7 +42,9 @@ pub(in crate::postgres) async fn cancel_unfinished_api_runs(
     project: &ProjectId,
     reason: &RunReason,
 ) -> Result<(), Halt> {
+    tx.take_time().await?;
     lock_lines_of_project(tx, project).await?;
+    cancel_queued(tx, project, reason).await?;
     let statement = sqlx::query(
         "SELECT * FROM runs WHERE project_id = $1 AND kind = 'api' AND ended_at IS NULL ORDER BY seq FOR NO KEY UPDATE",
     )
@@ -50,18 +53,49 @@ pub(in crate::postgres) async fn cancel_unfinished_api_runs(
     stop_all(tx, vault, &rows, RunEvent::Cancel(reason)).await
 }
 
+/// Cancels the runs of APIs of a project that have not begun and want no session, which may be very many: what [`stop`] does
+/// to such a run, for all of them at once.
+async fn cancel_queued(tx: &mut Tx, project: &ProjectId, reason: &RunReason) -> Result<(), Halt> {
+    let canceled = RunState::Canceled(reason.clone());
+    let statement = sqlx::query(
+        "WITH stopped AS (
+             UPDATE runs SET state = $2, outcome = $3, epoch = runs.epoch + 1, events = runs.events + 1,
+                             input_sealed = NULL, proxy_sealed = NULL, owner = NULL, claimed_at = NULL, ended_at = $4
+             FROM runs before
+             WHERE before.seq = runs.seq AND runs.project_id = $1 AND runs.ended_at IS NULL AND runs.kind = 'api'
+             AND runs.state = 'pending' AND runs.session_key IS NULL AND runs.attempts = 0
+             RETURNING runs.id, runs.events, runs.epoch, before.owner
+         )
+         INSERT INTO run_events (run_id, number, at, kind, epoch, worker_id, detail)
+         SELECT id, events, $4, $5, epoch, owner, $2 FROM stopped",
+    )
+    .bind(project.as_str())
+    .bind(canceled.as_str())
+    .bind(outcome_json(&canceled))
+    .bind(tx.now.as_micros())
+    .bind(RunEventKind::Moved.as_str());
+    tx.change(statement).await?;
+    Ok(())
+}
+
 /// Cancels runs that one other run has kept from their session for longer than they may wait.
 pub(super) async fn cancel_locked_out(tx: &mut Tx, vault: &Vault, under: &Held, limit: u32) -> Result<Option<u64>, Halt> {
     if !is_held(tx, under).await? {
         return Ok(None);
     }
     let statement = sqlx::query(
-        "SELECT r.id, r.session_key FROM runs holder
-         JOIN runs r ON r.session_key = holder.session_key AND r.ended_at IS NULL AND r.holds_session
-         WHERE holder.owner IS NOT NULL AND holder.holds_session
-         AND r.state = 'pending' AND NOT r.has_turn AND r.seq > holder.seq
-         AND $1 - greatest(r.created_at, holder.claimed_at) > r.timeout_s * 1000000
-         ORDER BY r.seq LIMIT $2",
+        // The few runs that hold a session are looked at first, and the lines behind them; any other order reads every run.
+        "WITH holders AS MATERIALIZED (
+             SELECT session_key, seq, claimed_at FROM runs WHERE owner IS NOT NULL AND holds_session
+         ), locked_out AS MATERIALIZED (
+             SELECT r.id, r.session_key, r.seq FROM holders CROSS JOIN LATERAL (
+                 SELECT id, session_key, seq, created_at, timeout_s FROM runs
+                 WHERE session_key = holders.session_key AND ended_at IS NULL AND holds_session
+                 AND seq > holders.seq AND state = 'pending' AND NOT has_turn
+             ) AS r
+             WHERE $1 - greatest(r.created_at, holders.claimed_at) > r.timeout_s * 1000000
+         )
+         SELECT id, session_key FROM locked_out ORDER BY seq LIMIT $2",
     )
     .bind(tx.now.as_micros())
     .bind(i64::from(limit));
