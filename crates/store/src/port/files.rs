@@ -29,7 +29,7 @@ pub struct StoredFile {
 /// Stored files.
 #[async_trait]
 pub trait Files {
-    /// Stores the row of a file whose bytes are stored already.
+    /// Stores the row of a file whose bytes are stored already. The moment that is stored is the database's, whatever the row says.
     async fn insert_file(&self, file: StoredFile) -> Result<(), StoreError>;
 
     /// A file by its identity alone; whoever asks has proved its right by a signed link.

@@ -49,6 +49,11 @@ pub(super) fn is_failed_flush(error: &SqliteError) -> bool {
     error.code().is_some_and(|code| FLUSHES.contains(&code.as_ref()))
 }
 
+/// Whether there was no room.
+pub(super) fn is_full(error: &SqliteError) -> bool {
+    primary_code(error) == code::FULL
+}
+
 /// Whether the file's pages contradict each other, or are no database's at all.
 pub(super) fn is_damage(error: &SqliteError) -> bool {
     matches!(primary_code(error), code::CORRUPT | code::NOT_A_DATABASE)

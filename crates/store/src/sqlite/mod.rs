@@ -9,6 +9,7 @@ mod audit;
 mod auth_sessions;
 mod clock;
 mod backup;
+mod ballast;
 mod data_keys;
 mod deployments;
 mod file;

@@ -16,6 +16,7 @@ use sqlx::{ConnectOptions, Row, SqliteConnection};
 use thiserror::Error;
 
 use super::SqliteStore;
+use super::ballast::Ballast;
 use super::data_keys::{self, DataKeyTable};
 use super::file::{lock, make_private, not_opened, refuse_damage, refuse_network_file_system};
 use super::runs::SetAside;
@@ -63,7 +64,9 @@ pub enum OpenError {
         source: sqlx::Error,
     },
     /// Its pages contradict each other: the disk, or something else than this program, has changed them.
-    #[error("the database {path} is damaged ({what}); it was left as it is. Move the data folder away and put the last backup in its place with `keywright restore`")]
+    #[error(
+        "the database {path} is damaged ({what}); it was left as it is. Move the data folder away and put the last backup in its place with `keywright restore`"
+    )]
     Damaged {
         /// Which file.
         path: PathBuf,
@@ -129,7 +132,7 @@ pub(super) async fn open(path: &Path, vault: Vault, clock: Arc<dyn Clock>) -> Re
     MIGRATIONS.run(&mut connection).await.map_err(|source| OpenError::Schema { path: path.to_owned(), source })?;
     load_data_keys(&mut connection, &vault).await?;
 
-    start(connection, options, path, vault, clock, Some(lock)).await
+    start(connection, options, path, vault, clock, Ballast::beside(path), Some(lock)).await
 }
 
 /// Opens the database at `path` beside whoever has it open.
@@ -140,7 +143,7 @@ pub(super) async fn open_as_guest(path: &Path, vault: Vault, clock: Arc<dyn Cloc
     check_durability(&mut connection).await?;
     check_schema(&mut connection, &MIGRATIONS).await.map_err(|source| OpenError::Schema { path: path.to_owned(), source })?;
     load_data_keys(&mut connection, &vault).await?;
-    start(connection, options, path, vault, clock, None).await
+    start(connection, options, path, vault, clock, Ballast::none(), None).await
 }
 
 async fn start(
@@ -149,6 +152,7 @@ async fn start(
     path: &Path,
     vault: Vault,
     clock: Arc<dyn Clock>,
+    ballast: Ballast,
     lock: Option<File>,
 ) -> Result<SqliteStore, OpenError> {
     let readers = SqlitePoolOptions::new()
@@ -159,7 +163,7 @@ async fn start(
         .map_err(|source| OpenError::Database { path: path.to_owned(), source })?;
     vault.set_source(Arc::new(DataKeyTable(readers.clone())));
     let signals = Signals::default();
-    let writer = Writer::start(connection, options, clock, signals.clone(), lock);
+    let writer = Writer::start(connection, options, clock, signals.clone(), ballast, lock);
     Ok(SqliteStore { writer, readers, vault, signals, set_aside: SetAside::default() })
 }
 

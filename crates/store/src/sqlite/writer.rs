@@ -3,7 +3,9 @@
 //!
 //! Work that fails takes back its own changes only. When the transaction as a whole fails (a full disk, say), everybody in
 //! it is told so, the connection is thrown away and the next transaction starts on a new one, so the writer recovers by
-//! itself as soon as the database does. Where the flush itself failed, nobody is told that nothing happened. Work that was sent is done even if its sender has gone away meanwhile.
+//! itself as soon as the database does. Where the flush itself failed, nobody is told that nothing happened. On a full disk
+//! the reserve of space is given up, and until there is room again only what ends something is written (`ballast.rs`). Work
+//! that was sent is done even if its sender has gone away meanwhile.
 //!
 //! If the process dies here, what was answered is on disk, and of what was not answered there is all or nothing of the
 //! batch.
@@ -23,8 +25,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::ballast::Ballast;
 use super::clock::SteadyClock;
-use super::halt::{is_failed_flush, is_locked};
+use super::halt::{is_failed_flush, is_full, is_locked};
 use super::open::check_durability;
 use super::wal::Wal;
 use crate::halt::{Halt, is_unavailable};
@@ -53,12 +56,13 @@ impl Writer {
         options: SqliteConnectOptions,
         clock: Arc<dyn Clock>,
         signals: Signals,
+        ballast: Ballast,
         lock: Option<File>,
     ) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_QUEUED);
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         let wal = Wal::of(options.get_filename());
-        let desk = Desk { connection: Some(connection), options, clock: SteadyClock::new(clock), wal, signals };
+        let desk = Desk { connection: Some(connection), options, clock: SteadyClock::new(clock), wal, ballast, signals };
         tracker.spawn(desk.serve(waiting, stop.clone(), lock));
         tracker.close();
         Self { queue, stop, tracker }
@@ -122,6 +126,12 @@ trait Queued: Send {
     /// Does the work; whether its changes are to be kept.
     async fn run(&mut self, connection: &mut SqliteConnection, now: Timestamp) -> bool;
 
+    /// Which method it is of.
+    fn method(&self) -> &'static str;
+
+    /// Whether it found the disk full.
+    fn has_met_full_disk(&self) -> bool;
+
     /// Whether it failed by something that may pass.
     fn has_failed_for_now(&self) -> bool;
 
@@ -142,6 +152,18 @@ impl<T: Send + 'static> Queued for Job<T> {
         let is_kept = outcome.is_ok();
         self.outcome = Some(outcome.map_err(|halt| halt.in_method(self.context)));
         is_kept
+    }
+
+    fn method(&self) -> &'static str {
+        self.context
+    }
+
+    fn has_met_full_disk(&self) -> bool {
+        let Some(Err(StoreError::Unavailable(source))) = &self.outcome else { return false };
+        let cause =
+            source.downcast_ref::<Broken>().map_or_else(|| source.downcast_ref::<sqlx::Error>(), |broken| Some(&*broken.cause));
+        let cause = cause.and_then(|cause| cause.as_database_error()?.try_downcast_ref::<SqliteError>());
+        cause.is_some_and(is_full)
     }
 
     fn has_failed_for_now(&self) -> bool {
@@ -172,6 +194,7 @@ struct Desk {
     options: SqliteConnectOptions,
     clock: SteadyClock,
     wal: Wal,
+    ballast: Ballast,
     signals: Signals,
 }
 
@@ -190,6 +213,7 @@ impl Desk {
             if taken == 0 {
                 break;
             }
+            self.ballast.restore();
             match self.commit(&mut batch).await {
                 Ok(true) => self.signals.announce(),
                 Ok(false) => {}
@@ -203,6 +227,9 @@ impl Desk {
                     self.connection = None;
                     batch.iter_mut().for_each(|job| job.fail(&broken));
                 }
+            }
+            if batch.iter().any(|job| job.has_met_full_disk()) {
+                self.ballast.release();
             }
             batch.drain(..).for_each(Queued::answer);
         }
@@ -223,6 +250,10 @@ impl Desk {
         execute(connection, "BEGIN IMMEDIATE").await?;
         let before = total_changes(connection).await?;
         for job in batch {
+            if self.ballast.refuses(job.method()) {
+                job.fail(&Broken::from(sqlx::Error::Io(std::io::ErrorKind::StorageFull.into())));
+                continue;
+            }
             execute(connection, "SAVEPOINT job").await?;
             if !job.run(connection, self.clock.now()).await {
                 // Some failures end the whole transaction; then there is no savepoint any more, and everybody shares the fate.

@@ -28,7 +28,14 @@ impl Fixture {
         sqlx::query(table).execute(&mut connection).await.unwrap();
         let signals = Signals::default();
         let lock = File::create(folder.path().join("lock")).unwrap();
-        let writer = Writer::start(connection, options.clone(), Arc::new(SystemClock), signals.clone(), Some(lock));
+        let writer = Writer::start(
+            connection,
+            options.clone(),
+            Arc::new(SystemClock),
+            signals.clone(),
+            Ballast::beside(&folder.path().join("keywright.db")),
+            Some(lock),
+        );
         Self { writer, signals, options, _folder: folder }
     }
 
@@ -123,7 +130,10 @@ async fn a_full_disk_is_unavailable_and_the_writer_recovers_by_itself() {
     fixture.insert(1, 0).await.unwrap();
     let (full, beside) = tokio::join!(biased; fixture.insert(2, 10_000_000), fixture.insert(3, 0));
     assert!(matches!(full, Err(StoreError::Unavailable(_))), "{full:?}");
-    assert!(matches!(beside, Ok(()) | Err(StoreError::Unavailable(_))), "whoever shared the transaction is to try later: {beside:?}");
+    assert!(
+        matches!(beside, Ok(()) | Err(StoreError::Unavailable(_))),
+        "whoever shared the transaction is to try later: {beside:?}"
+    );
     assert_eq!(fixture.numbers().await.contains(&3), beside.is_ok(), "what was answered is what is there");
     fixture.insert(4, 0).await.unwrap();
     assert!(fixture.numbers().await.contains(&4));
@@ -164,4 +174,22 @@ async fn work_is_done_even_if_its_sender_goes_away() {
     }
     fixture.insert(2, 0).await.unwrap();
     assert_eq!(fixture.numbers().await, [1, 2]);
+}
+
+#[tokio::test]
+async fn on_a_full_disk_only_endings_are_written_until_there_is_room() {
+    let fixture = Fixture::new(|options| options.pragma("max_page_count", "30")).await;
+    let ballast = fixture.options.get_filename().with_extension("db.ballast");
+    assert!(matches!(fixture.insert(1, 10_000_000).await, Err(StoreError::Unavailable(_))));
+    assert!(!ballast.exists(), "the reserve was given up");
+    // Something lies where the reserve belongs: there is no room for it.
+    std::fs::create_dir(&ballast).unwrap();
+    assert!(matches!(fixture.insert(2, 0).await, Err(StoreError::Unavailable(_))));
+    fixture.writer.write("cancel_run", |tx, _| insert(tx, 3, 0).boxed()).await.unwrap();
+    assert_eq!(fixture.numbers().await, [3]);
+
+    std::fs::remove_dir(&ballast).unwrap();
+    fixture.insert(4, 0).await.unwrap();
+    assert_eq!(fixture.numbers().await, [3, 4]);
+    assert!(ballast.exists());
 }
