@@ -18,7 +18,7 @@ fn defaults_are_safe() {
     assert!(!config.ignore_https_errors && config.browser_args.is_empty());
     assert_eq!(config.browser, BrowserChoice::HeadlessShell);
     assert!(config.roles.is_all() && matches!(config.database, DatabaseChoice::Sqlite) && config.warnings().is_empty());
-    assert!(matches!(config.blobs, BlobPlace::Folder(path) if path == "/data/blobs"));
+    assert!(matches!(config.blobs, BlobPlace::Folder(path) if path == Path::new("/data/blobs")));
     assert_eq!(config.master_key_file, PathBuf::from("/data/master.key"));
 }
 
