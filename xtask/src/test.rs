@@ -26,6 +26,7 @@ pub(crate) fn test(filter: &[String]) -> anyhow::Result<()> {
         ["clippy", "--locked", "--workspace", "--all-targets", "--features", "keywright/failpoints", "--", "-D", "warnings"];
     suite("clippy", run(program("cargo").args(clippy)));
     suite("rust", rust(&[]));
+    suite("planted bugs", planted_bugs());
     suite("examples/site", run(program("npm").arg("test").current_dir(root().join("examples/site"))));
     // The Node suite compares both runners, so the Python one is installed first.
     let python = python_runner();
@@ -44,6 +45,13 @@ pub(crate) fn test(filter: &[String]) -> anyhow::Result<()> {
 fn rust(filter: &[String]) -> anyhow::Result<()> {
     let nextest = ["nextest", "run", "--locked", "--workspace", "--features", "keywright/failpoints"];
     run(program("cargo").args(nextest).args(filter).env("KEYWRIGHT_TEST_RUNTIME_DIR", runtime_dir()))
+}
+
+/// The simulation finds bugs that are planted, which needs a build that can have them.
+fn planted_bugs() -> anyhow::Result<()> {
+    let nextest =
+        ["nextest", "run", "--locked", "--package", "keywright-engine", "--features", "planted-bugs", "--test", "simulation"];
+    run(program("cargo").args(nextest).arg("planted"))
 }
 
 fn pytest(python: std::path::PathBuf, folder: &str, variables: &[(&str, std::ffi::OsString)]) -> anyhow::Result<()> {

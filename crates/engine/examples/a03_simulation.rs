@@ -1,8 +1,8 @@
 //! A3 of the acceptance programme: worlds by the hour, each from its own seed, and with every planted bug until it is caught.
 //!
 //! Prints one JSON line. Ends with a failure, its seed and the last of what happened when a promise is broken, or when a
-//! planted bug is not found. `--seed N` begins with that seed, `--worlds N` plays so many, `--trace` prints everything of the
-//! one that is played.
+//! planted bug is not found. `--seed N` begins with that seed, `--worlds N` plays so many, `--seconds N` for so long, `--trace`
+//! prints everything of what is played, `--postgres FOLDER` plays over the empty PostgreSQL whose socket is there, `--bug NAME` looks for one planted bug.
 
 #![expect(clippy::unwrap_used, reason = "it breaks where something is wrong")]
 
@@ -12,6 +12,10 @@ mod world;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use tokio::runtime::Runtime;
 
 use world::{Backend, Play};
 
@@ -31,11 +35,12 @@ struct Arguments {
     seed: u64,
     worlds: u64,
     is_trace_printed: bool,
+    postgres: Option<String>,
     bug: Option<String>,
 }
 
 fn arguments() -> Arguments {
-    let mut arguments = Arguments { time: QUICK, seed: 0, worlds: u64::MAX, is_trace_printed: false, bug: None };
+    let mut arguments = Arguments { time: QUICK, seed: 0, worlds: u64::MAX, is_trace_printed: false, postgres: None, bug: None };
     let mut given = std::env::args().skip(1);
     while let Some(argument) = given.next() {
         let mut number = || given.next().and_then(|text| text.parse().ok()).expect("a number follows");
@@ -46,6 +51,7 @@ fn arguments() -> Arguments {
             "--worlds" => arguments.worlds = number(),
             "--seconds" => arguments.time = Duration::from_secs(number()),
             "--trace" => arguments.is_trace_printed = true,
+            "--postgres" => arguments.postgres = given.next(),
             "--bug" => arguments.bug = given.next(),
             other => panic!("{other} is not known"),
         }
@@ -94,13 +100,27 @@ fn missed_bugs(_arguments: &Arguments, _stores: &tokio::runtime::Handle) -> Vec<
     Vec::new()
 }
 
+/// A world over an empty database of the server whose socket is in this folder.
+fn play_on(folder: &str, stores: &Runtime, seed: u64) -> Play {
+    let (name, server) = (format!("world_{seed}"), PgConnectOptions::new_without_pgpass().socket(folder).username("postgres"));
+    stores.block_on(async {
+        let mut connection = server.database("postgres").connect().await.unwrap();
+        let statement = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    });
+    Play { backend: Backend::Postgres(format!("postgres://postgres@/{name}?host={folder}")), ..play(seed, false) }
+}
+
 fn main() -> ExitCode {
     let arguments = arguments();
     let stores = world::store_runtime();
     let (begun, mut worlds, mut steps, mut runs, mut executions, mut virtual_s) = (Instant::now(), 0, 0, 0, 0, 0);
     let mut failures = Vec::new();
     while arguments.bug.is_none() && worlds < arguments.worlds && begun.elapsed() < arguments.time {
-        match play(arguments.seed + worlds, arguments.is_trace_printed).run(stores.handle()) {
+        let seed = arguments.seed + worlds;
+        let next = arguments.postgres.as_ref().map(|folder| play_on(folder, &stores, seed));
+        match next.unwrap_or_else(|| play(seed, arguments.is_trace_printed)).run(stores.handle()) {
             Ok(figures) => {
                 steps += figures.steps;
                 runs += figures.runs;
@@ -122,12 +142,12 @@ fn main() -> ExitCode {
         worlds += 1;
     }
     let played_s = begun.elapsed().as_secs_f64();
-    let missed = missed_bugs(&arguments, stores.handle());
+    let missed = if arguments.postgres.is_some() { Vec::new() } else { missed_bugs(&arguments, stores.handle()) };
     let violations = failures.len() + missed.len();
     println!(
         "{}",
         serde_json::json!({
-            "id": "A3", "seed": arguments.seed, "n": worlds, "violations": violations,
+            "id": "A3", "backend": if arguments.postgres.is_some() { "postgres" } else { "sqlite" }, "seed": arguments.seed, "n": worlds, "violations": violations,
             "p50": null, "p99": null, "max": null,
             "steps": steps, "runs": runs, "executions": executions, "virtual_s": virtual_s, "played_s": played_s,
             "missed_bugs": missed,

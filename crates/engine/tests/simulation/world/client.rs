@@ -135,14 +135,7 @@ impl Client {
         world.promises.with(|known| {
             known.asked.insert(
                 id.clone(),
-                Asked {
-                    project: request.project,
-                    kind: request.kind,
-                    budget: request.budget,
-                    told: Told::Nothing,
-                    canceled_at: None,
-                    end: None,
-                },
+                Asked { project: request.project, budget: request.budget, told: Told::Nothing, canceled_at: None, end: None },
             )
         });
         let new = self.run_request(request, &id);

@@ -92,7 +92,6 @@ impl ChanceExecutor {
     fn log_in(&self, order: &AttemptOrder) -> serde_json::Value {
         let number = self.world.site.with(|journal| {
             journal.logins.push(Login {
-                run: Some(order.attempt.run.clone()),
                 session: order.session.as_ref().map(|session| session.key.clone()),
                 input: order.parameters.as_ref().map(|input| input.reveal().clone()),
                 ..Login::default()

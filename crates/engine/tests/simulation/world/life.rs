@@ -25,6 +25,7 @@ struct Known {
     acknowledged_at: Option<Instant>,
     trouble_at: Option<Instant>,
     cut_until: Option<Instant>,
+    slow_until: Option<Instant>,
 }
 
 /// A life.
@@ -90,6 +91,15 @@ impl Life {
     /// Cuts the network to the store.
     pub(crate) fn cut(&self, until: Option<Instant>) {
         self.with(|known| known.cut_until = until);
+    }
+
+    /// Answers of the store take seconds for a while, as they do before a network breaks.
+    pub(crate) fn slow_down(&self, until: Instant) {
+        self.with(|known| known.slow_until = Some(until));
+    }
+
+    pub(crate) fn is_slow(&self) -> bool {
+        self.with(|known| known.slow_until).is_some_and(|until| until > Instant::now())
     }
 
     /// Until when the network to the store is cut, if it is.

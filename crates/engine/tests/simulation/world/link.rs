@@ -1,6 +1,7 @@
 //! The network between one caller and the store: the port again, with weather in between and a witness at the store's door.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -27,6 +28,8 @@ pub(crate) struct Link {
     signals: Signals,
 }
 
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 type Outcome<T> = Result<T, StoreError>;
 
 fn lost() -> Box<dyn std::error::Error + Send + Sync> {
@@ -50,6 +53,22 @@ impl Link {
         if let Some(life) = &self.life {
             life.running().await;
         }
+    }
+
+    /// Once in a while a request is held up on the way, and a copy of it arrives when nobody waits for it any more, as after a
+    /// machine was suspended. Only for what may be said twice.
+    fn echo(&self, send: impl FnOnce(Self) -> BoxFuture<'static, ()>) {
+        let world = &self.world;
+        if self.life.is_none() || world.weather.is_calm() || !world.dice.chance(0.03) {
+            return;
+        }
+        let late =
+            Self { world: Arc::clone(world), name: format!("{} late", self.name), life: None, signals: Signals::default() };
+        let (delay, sent) = (world.dice.millis(15_000, 90_000), send(late));
+        world.echoes.lock().unwrap().spawn(async move {
+            sleep(delay).await;
+            sent.await;
+        });
     }
 
     async fn die(&self, method: &str, moment: &str) -> ! {
@@ -453,7 +472,12 @@ impl Workers for Link {
     }
 
     async fn rescue_workers(&self, under: &Held, limit: u32) -> Outcome<Option<Rescued>> {
-        let world = &self.world;
+        let (world, again) = (&self.world, under.clone());
+        self.echo(|late| {
+            Box::pin(async move {
+                let _ = late.rescue_workers(&again, limit).await;
+            })
+        });
         let trouble_at = self.life.as_ref().and_then(|life| life.trouble_at());
         let is_patient = trouble_at.is_none_or(|at| at.elapsed() + std::time::Duration::from_millis(1) >= judge::TTL);
         let call = async {

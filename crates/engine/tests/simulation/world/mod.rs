@@ -26,6 +26,7 @@ use keywright_domain::{AttemptOrder, ProjectId, WorkspaceId};
 use keywright_store::{Blobs, FileLinks, Signals, Store};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::dice::Dice;
@@ -68,6 +69,8 @@ pub(crate) struct World {
     store_runtime: Handle,
     commits: Mutex<watch::Receiver<u64>>,
     listeners: Mutex<Vec<(Weak<Life>, Signals)>>,
+    /// Requests that are held up on the way.
+    echoes: Mutex<JoinSet<()>>,
     steps: AtomicU64,
     looked_at: AtomicU64,
     /// Something is broken.

@@ -24,6 +24,9 @@ const MAX_SKEW_US: i64 = 3_600 * 1_000_000;
 /// Between two misfortunes of one node, on average.
 const MISFORTUNE_S: f64 = 45.0;
 
+/// How long answers are slow before the network breaks.
+const SLOWNESS: Duration = Duration::from_secs(12);
+
 /// A node.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -113,6 +116,15 @@ impl Node {
             }
             match dice.number(0, 100) {
                 0..30 => {
+                    if dice.chance(0.5) {
+                        world.say(&life.name, "hears little");
+                        life.slow_down(Instant::now() + SLOWNESS);
+                        tokio::select! {
+                            biased;
+                            () = life.dead() => return,
+                            () = sleep(SLOWNESS) => {}
+                        }
+                    }
                     let until = Instant::now() + dice.millis(500, 70_000);
                     world.say(&life.name, "is cut off");
                     life.cut(Some(until));

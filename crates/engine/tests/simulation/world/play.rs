@@ -7,10 +7,12 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use keywright_domain::{KeyId, ProjectId, WorkspaceId};
+use keywright_store::postgres::{PostgresOptions, PostgresStore};
 use keywright_store::sqlite::SqliteStore;
 use keywright_store::{Blobs, Entropy, FileLinks, MasterKey, NewKey, Store, Vault};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::client::Client;
@@ -38,6 +40,9 @@ const CALM_LIMIT: Duration = Duration::from_secs(1_500);
 pub(crate) enum Backend {
     /// A file in this folder, which must be fast.
     Sqlite(PathBuf),
+    /// An empty PostgreSQL database.
+    #[cfg_attr(test, expect(dead_code, reason = "only the acceptance programme plays over PostgreSQL"))]
+    Postgres(String),
 }
 
 /// What to play.
@@ -57,7 +62,9 @@ pub(crate) struct Figures {
     pub(crate) runs: u64,
     pub(crate) executions: u64,
     pub(crate) virtual_s: u64,
+    #[cfg_attr(test, expect(dead_code, reason = "only the acceptance programme prints it"))]
     pub(crate) sum: u64,
+    #[cfg_attr(test, expect(dead_code, reason = "only the acceptance programme prints it"))]
     pub(crate) trace: Vec<String>,
 }
 
@@ -117,6 +124,7 @@ impl Play {
             store_runtime: stores.clone(),
             commits: Mutex::new(store.signals().subscribe()),
             listeners: Mutex::default(),
+            echoes: Mutex::default(),
             steps: AtomicU64::new(0),
             looked_at: AtomicU64::new(0),
             halted: Notify::new(),
@@ -143,6 +151,10 @@ impl Play {
                 let store = drive::at_once(stores, SqliteStore::open(&path, vault.clone(), Arc::clone(clock) as _)).unwrap();
                 (Arc::new(store), Some(folder))
             }
+            Backend::Postgres(url) => {
+                let options = PostgresOptions { clock: Some(Arc::clone(clock) as _), ..PostgresOptions::new(url.clone()) };
+                (Arc::new(drive::at_once(stores, PostgresStore::open(options, vault.clone())).unwrap()), None)
+            }
         }
     }
 
@@ -164,7 +176,7 @@ impl Play {
 
 /// The storm, and the calm after it.
 async fn unfold(world: &Arc<World>, asks: u64) {
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     for index in 0..NODES {
         tasks.spawn(Node::new(world, index).live());
     }

@@ -3,10 +3,10 @@
 //! Three witnesses: what callers were told (acceptances, cancellations, ends), what nodes were told (claims, renewals, seats,
 //! accepted writes), and what the site saw. Each step is held against all of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 
-use keywright_domain::{AttemptId, Epoch, RunId, RunKind, SessionKey, Timestamp, WorkerId};
+use keywright_domain::{AttemptId, Epoch, RunId, SessionKey, Timestamp, WorkerId};
 use keywright_store::{Held, RunOutput};
 use tokio::time::Instant;
 
@@ -25,7 +25,6 @@ pub(crate) enum Told {
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) project: usize,
-    pub(crate) kind: RunKind,
     pub(crate) budget: u32,
     pub(crate) told: Told,
     /// When a caller was told that it is canceled.
@@ -62,7 +61,6 @@ pub(crate) struct Known {
     pub(crate) begun: HashSet<AttemptId>,
     /// Generation and login of each session as they were seen last.
     pub(crate) sessions: HashMap<SessionKey, (u64, Option<u64>)>,
-    pub(crate) deleted: BTreeSet<SessionKey>,
     broken: Option<String>,
 }
 

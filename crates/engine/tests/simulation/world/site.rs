@@ -39,7 +39,6 @@ impl Execution {
 /// A browser state that some login made.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Login {
-    pub(crate) run: Option<RunId>,
     pub(crate) session: Option<SessionKey>,
     pub(crate) input: Option<Value>,
     pub(crate) has_passed_post_check: bool,

@@ -91,6 +91,9 @@ impl Weather {
             let after = if dice.chance(0.5) { CALL_TIMEOUT } else { dice.millis(1, 100) };
             return Fate::Refused { after };
         }
+        if life.is_some_and(Life::is_slow) {
+            return Fate::Answered { there, back: dice.millis(1_500, 6_000) };
+        }
         let may_die = life.is_some();
         match dice.number(0, 1_000) {
             0..8 => Fate::Refused { after: dice.millis(0, 5_000) },
