@@ -31,7 +31,7 @@ def test_the_first_start_prints_one_line_and_the_key_only_then(tmp_path: Path) -
     again = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert again.stdout is not None
     line = json.loads(again.stdout.readline())
-    assert set(line) == {"url", "workspaceId"}
+    assert set(line) == {"url", "workspaceId", "roles"}
     again.terminate()
     assert again.wait(60) == 0
 
