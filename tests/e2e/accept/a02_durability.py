@@ -66,8 +66,9 @@ class Recording:
 
 
 def is_stored(path: str) -> bool:
-    """Whether a file of the data folder must survive. The index of the write-ahead log is made again by SQLite."""
-    return not path.endswith("-shm") and not path.startswith(NOT_STORED)
+    """Whether a file of the data folder must survive. The index of the write-ahead log is made again by SQLite, and the
+    reserve of disk space by the server."""
+    return not path.endswith(("-shm", ".ballast")) and not path.startswith(NOT_STORED)
 
 
 def tell(folder: Path, seed: int, rounds: int) -> Recording:
