@@ -221,6 +221,10 @@ async fn lead(life: &Arc<Life>) {
         End::Over => tracing::warn!(worker = %life.worker, "the life of this worker is over; ending everything under it"),
     }
     shared.status.ended(end == End::Fenced);
+    if end != End::Drained {
+        // Attempts end before anything else is waited for: their lease is about to lapse.
+        life.over.cancel();
+    }
     if shared.draining.is_cancelled() {
         retire(life).await;
     }

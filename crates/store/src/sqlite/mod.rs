@@ -7,9 +7,9 @@
 mod attempts;
 mod audit;
 mod auth_sessions;
-mod clock;
 mod backup;
 mod ballast;
+mod clock;
 mod data_keys;
 mod deployments;
 mod file;

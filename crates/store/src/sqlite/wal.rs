@@ -41,7 +41,10 @@ impl Wal {
         }
         if length_bytes >= ALARMING_BYTES && !self.has_alarmed {
             self.has_alarmed = true;
-            tracing::warn!(bytes = length_bytes, "the write-ahead log grows: something has been reading from the database for long");
+            tracing::warn!(
+                bytes = length_bytes,
+                "the write-ahead log grows: something has been reading from the database for long"
+            );
         }
         if self.pause > 0 {
             self.pause -= 1;

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use keywright_domain::{AttemptEnd, ProjectId, RunId, RunState, WorkspaceId};
 use keywright_store::sqlite::{OpenError, SqliteStore};
 use keywright_store::{
-    Audit as _, Clock, Keys as _, MasterKey, NewKey, Projects as _, Runs as _, Store, StoreError, SystemClock, SystemEntropy, Vault,
-    VaultError, Workers as _,
+    Audit as _, Clock, Keys as _, MasterKey, NewKey, Projects as _, Runs as _, Store, StoreError, SystemClock, SystemEntropy,
+    Vault, VaultError, Workers as _,
 };
 use serde_json::json;
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
