@@ -7,12 +7,20 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use keywright_domain::NodeId;
 use keywright_store::Entropy;
 
 use crate::config::{NODE_FILE, NODE_LOCK_FILE};
+
+/// How often a lock that another has is asked for. A process that was killed while it started a child leaves the lock with
+/// that child until it has become the program it is to be, some milliseconds later.
+const MAX_LOCK_TRIES: u32 = 40;
+
+/// The pause between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// A data folder that is this process's alone, until this is dropped.
 #[derive(Debug)]
@@ -53,11 +61,14 @@ fn lock(folder: &Path) -> anyhow::Result<File> {
     let path = folder.join(NODE_LOCK_FILE);
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let file = file.with_context(|| format!("{} cannot be made", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!("another process uses the data folder {}", folder.display()),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{} cannot be locked", path.display())),
+    for _ in 0..MAX_LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("{} cannot be locked", path.display())),
+        }
     }
+    bail!("another process uses the data folder {}", folder.display())
 }
 
 fn identity(folder: &Path, entropy: &dyn Entropy) -> io::Result<NodeId> {
